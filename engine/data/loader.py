@@ -1,0 +1,291 @@
+"""Batches of a data set in an order that any place of a run can be replayed from."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, SupportsIndex
+
+import numpy as np
+
+from engine.data import transforms
+from engine.data.dataset import Dataset
+from engine.errors import ConfigurationError, DataError, ShapeError
+from engine.random import Streams, check_seed, generator
+from engine.typing import Array
+
+Transform = Callable[[Array, np.random.Generator], Array]
+"""``transform(image, generator) -> image``; the image is (c, h, w), or any sample's own shape."""
+
+
+class DataLoader:
+    """Batches of `dataset`, one epoch after the other.
+
+    Every batch is a pure function of (seed, epoch, number): the order of an epoch comes from a
+    generator of its own, and so does what a transform draws for a sample. `batch` therefore gives
+    any batch at any time, and iterating changes nothing but `epoch`.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    batch_size : int
+        Samples a batch. The last batch of an epoch may be smaller.
+    shuffle : bool
+        Draw a new order for every epoch; otherwise the set's own.
+    drop_last : bool
+        Leave out a last batch that is not full.
+    seed : int
+        0 or greater.
+    transform : sequence of callables
+        Applied to each sample in turn, as ``transform(image, generator)``.
+
+    Attributes
+    ----------
+    epoch : int
+        The epoch that the next iteration yields, from 0.
+
+    Raises
+    ------
+    ConfigurationError
+        If a setting lies outside its range, or no batch would be left.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        seed: int = 0,
+        transform: Transform | Sequence[Transform] = (),
+    ) -> None:
+        if not isinstance(dataset, Dataset):
+            raise ConfigurationError(
+                f"DataLoader: expected a Dataset, received {type(dataset).__name__}; "
+                "make one with Dataset(x, y)"
+            )
+        self.dataset = dataset
+        self.batch_size = _at_least(1, batch_size, "batch_size")
+        self.shuffle = bool(shuffle)
+        self.drop_last = bool(drop_last)
+        self.seed = check_seed(seed)
+        self.transform = _checked_transforms(transform)
+        self.epoch = 0
+        self._order: tuple[int, Array] | None = None
+        if not len(self):
+            raise ConfigurationError(
+                f"DataLoader: drop_last=True leaves no batch of {batch_size} from {len(dataset)} "
+                "samples; use a smaller batch_size"
+            )
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        full, rest = divmod(len(self.dataset), self.batch_size)
+        return full if self.drop_last or not rest else full + 1
+
+    def __iter__(self) -> Iterator[tuple[Array, Array]]:
+        """Yield the batches of epoch `self.epoch`, and move on to the next epoch."""
+        epoch = self.epoch
+        self.epoch += 1
+        return self.batches(epoch)
+
+    def __repr__(self) -> str:
+        return (
+            f"DataLoader({self.dataset!r}, batch_size={self.batch_size}, shuffle={self.shuffle}, "
+            f"drop_last={self.drop_last}, seed={self.seed}, transform={list(self.transform)!r})"
+        )
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Array, Array]]:
+        """Yield the batches of one epoch from number `start` on; `self.epoch` stays as it is.
+
+        Parameters
+        ----------
+        epoch, start : int
+            Both from 0.
+
+        Yields
+        ------
+        x, y : array
+            As `batch`.
+        """
+        for number in range(start, len(self)):
+            yield self.batch(epoch, number)
+
+    def epoch_order(self, epoch: int) -> Array:
+        """Return the order in which an epoch visits the samples.
+
+        Parameters
+        ----------
+        epoch : int
+            From 0.
+
+        Returns
+        -------
+        int64 array, shape (len(dataset),), read-only
+            Sample numbers. With `drop_last` the end of it is not used.
+        """
+        epoch = _at_least(0, epoch, "epoch")
+        # One tuple, read once and replaced as a whole: several threads may ask at the same time.
+        remembered = self._order
+        if remembered is not None and remembered[0] == epoch:
+            return remembered[1]
+        count = len(self.dataset)
+        if self.shuffle:
+            order = generator(self.seed, "shuffle", epoch).permutation(count)
+        else:
+            order = np.arange(count)
+        order = order.astype(np.int64, copy=False)
+        order.flags.writeable = False
+        self._order = (epoch, order)
+        return order
+
+    def batch_indices(self, epoch: int, number: int) -> Array:
+        """Return which samples make up a batch.
+
+        Parameters
+        ----------
+        epoch, number : int
+            The epoch, and the batch within it, both from 0.
+
+        Returns
+        -------
+        int64 array, shape (samples,), read-only
+        """
+        number = _at_least(0, number, "batch number")
+        if number >= len(self):
+            raise DataError(
+                f"DataLoader: no batch {number}; an epoch has {len(self)} batches, numbered from "
+                f"0 to {len(self) - 1}"
+            )
+        start = number * self.batch_size
+        return self.epoch_order(epoch)[start : start + self.batch_size]
+
+    def batch(self, epoch: int, number: int) -> tuple[Array, Array]:
+        """Return one batch: always the same arrays for the same place.
+
+        Parameters
+        ----------
+        epoch, number : int
+            The epoch, and the batch within it, both from 0.
+
+        Returns
+        -------
+        x, y : array, shape (samples, ...)
+            Fresh copies in the dataset's dtypes.
+
+        Raises
+        ------
+        DataError
+            If the epoch has no such batch.
+        ShapeError
+            If a transform gives samples of different shapes.
+        """
+        indices = self.batch_indices(epoch, number)
+        x, y = self.dataset[indices]
+        if self.transform:
+            x = self._transformed(x, indices, epoch)
+        return x, y
+
+    def _transformed(self, samples: Array, indices: Array, epoch: int) -> Array:
+        # Streams are numbered by the sample, not by its place in the batch: what a sample looks
+        # like in an epoch does not depend on the batch size.
+        streams = Streams(self.seed, "augmentation", epoch)
+        results: Array | None = None
+        for place, index in enumerate(indices.tolist()):
+            sample, stream = samples[place], streams.at(index)
+            for transform in self.transform:
+                sample = transform(sample, stream)
+            if results is None:
+                results = np.empty((len(samples), *np.shape(sample)), samples.dtype)
+            if np.shape(sample) != results.shape[1:]:
+                raise ShapeError(
+                    f"DataLoader: the transforms gave sample {index} shape {np.shape(sample)}, but "
+                    f"the others of its batch {results.shape[1:]}; a batch needs one shape"
+                )
+            results[place] = sample
+        return samples if results is None else results
+
+    def config(self) -> dict[str, Any]:
+        """Return the settings as JSON-able values, to go into a run file.
+
+        Returns
+        -------
+        dict
+            ``batch_size shuffle drop_last seed transform samples fingerprint``; the last two
+            describe the dataset.
+        """
+        return {
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "drop_last": self.drop_last,
+            "seed": self.seed,
+            "transform": [transforms.to_config(transform) for transform in self.transform],
+            "samples": len(self.dataset),
+            "fingerprint": self.dataset.fingerprint(),
+        }
+
+    @classmethod
+    def from_config(cls, dataset: Dataset, config: dict[str, Any]) -> DataLoader:
+        """Build the loader that `config` describes.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            The data the settings were made for.
+        config : dict
+            From `config()`.
+
+        Returns
+        -------
+        DataLoader
+            At epoch 0.
+
+        Raises
+        ------
+        DataError
+            If the dataset is another one.
+        ConfigurationError
+            If the settings are incomplete, or contain a transform that is not one of
+            `engine.data.transforms`.
+        """
+        try:
+            settings = {
+                name: config[name] for name in ("batch_size", "shuffle", "drop_last", "seed")
+            }
+            expected, descriptions = config["fingerprint"], config["transform"]
+        except KeyError as error:
+            raise ConfigurationError(
+                f"DataLoader: the settings lack {error.args[0]!r}; there are: {', '.join(config)}"
+            ) from error
+        if dataset.fingerprint() != expected:
+            raise DataError(
+                f"DataLoader: the settings were made for other data (fingerprint {expected}, "
+                f"received {dataset.fingerprint()}); load the data the run was made with"
+            )
+        return cls(
+            dataset, **settings, transform=[transforms.from_config(entry) for entry in descriptions]
+        )
+
+
+def _at_least(lowest: int, value: SupportsIndex, name: str) -> int:
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+        raise ConfigurationError(
+            f"DataLoader: expected {name} as a whole number, received {value!r}"
+        )
+    number = operator.index(value)
+    if number < lowest:
+        raise ConfigurationError(
+            f"DataLoader: expected {name} of at least {lowest}, received {number}"
+        )
+    return number
+
+
+def _checked_transforms(transform: Transform | Sequence[Transform]) -> tuple[Transform, ...]:
+    chain = (transform,) if callable(transform) else tuple(transform)
+    for entry in chain:
+        if not callable(entry):
+            raise ConfigurationError(
+                "DataLoader: expected transforms as transform(image, generator), received "
+                f"{entry!r}"
+            )
+    return chain

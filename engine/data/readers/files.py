@@ -1,0 +1,129 @@
+"""What all readers share: getting at the bytes of a file, within limits."""
+
+from __future__ import annotations
+
+import stat
+import zlib
+from os import PathLike
+from pathlib import Path
+
+from engine.errors import DataError, EngineError, FormatError
+
+MAX_BYTES = 4 * 2**30
+"""The most bytes that a reader takes from a file, or unpacks from it."""
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+DEFLATE_RATIO = 1032
+"""The most that deflate can shrink data; a file that promises more is lying."""
+
+
+def as_path(path: str | PathLike[str]) -> Path:
+    """Return `path` as a Path.
+
+    Raises
+    ------
+    DataError
+        If it is no path at all.
+    """
+    try:
+        return Path(path)
+    except TypeError as error:
+        raise DataError(f"expected the path of a file, received {path!r}") from error
+
+
+def read_bytes(path: str | PathLike[str]) -> bytes:
+    """Return the content of a file.
+
+    Parameters
+    ----------
+    path : path
+        An ordinary file of at most `MAX_BYTES`.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it cannot be read.
+    FormatError
+        If the file is empty or larger than the limit.
+    """
+    place = as_path(path)
+    try:
+        status = place.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise DataError(f"{place}: expected a file, this is a folder")
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError(f"{place}: expected an ordinary file, this is a device or a pipe")
+        check_size(status.st_size, str(place))
+        content = place.read_bytes()
+    except EngineError:
+        raise
+    except FileNotFoundError as error:
+        raise DataError(f"{place}: there is no such file") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte within the path
+        raise DataError(f"{place}: cannot be read ({error})") from error
+    if not content:
+        raise FormatError(f"{place}: the file is empty")
+    return content
+
+
+def check_size(size: int, name: str) -> None:
+    """Refuse to take more than `MAX_BYTES`.
+
+    Raises
+    ------
+    FormatError
+        If `size`, in bytes, is more.
+    """
+    if size > MAX_BYTES:
+        raise FormatError(
+            f"{name}: holds {size:,} bytes; at most {MAX_BYTES:,} are read, split the data"
+        )
+
+
+def in_one_line(error: Exception) -> str:
+    """Return what another library complained of, without the pages that some add."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def gunzip(packed: bytes, name: str, limit: int) -> bytes:
+    """Return the first `limit` bytes that gzip data unpack to.
+
+    If the data end before the limit, their length and checksum have been verified.
+
+    Parameters
+    ----------
+    packed : bytes
+        One gzip member or several.
+    name : str
+        The file, for the error.
+    limit : int
+        The most bytes to unpack.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    FormatError
+        If the data are damaged, or end in the middle.
+    """
+    parts: list[bytes] = []
+    left = limit
+    while packed and left > 0:
+        member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        try:
+            part = member.decompress(packed, left)
+        except zlib.error as error:
+            raise FormatError(f"{name}: the gzip data are damaged ({error})") from error
+        left -= len(part)
+        if left > 0 and not member.eof:
+            raise FormatError(f"{name}: the gzip data end in the middle; the file is truncated")
+        parts.append(part)
+        packed = member.unused_data
+    return b"".join(parts)

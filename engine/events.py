@@ -1,0 +1,82 @@
+"""What a running scheduler tells its listeners: frozen records, delivered in the running thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiling(Event):
+    """A kernel is about to be compiled, or was read from the cache."""
+
+    kernel: str
+    number: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class FitStarted(Event):
+    """`fit` begins; `steps` is the number of steps it will make at most."""
+
+    steps: int
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepFinished(Event):
+    """One training step is done. `loss` includes penalties; `correct` counts right predictions or is None."""
+
+    step: int
+    epoch: int
+    batch: int
+    loss: float
+    learning_rate: float
+    samples: int
+    correct: int | None
+    elapsed_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class EpochFinished(Event):
+    """An epoch is done. Validation figures are None without a validation set."""
+
+    epoch: int
+    loss: float
+    validation_loss: float | None
+    accuracy: float | None
+    elapsed_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationProgress(Event):
+    """`done` of `total` samples of an evaluation are through."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Paused(Event):
+    """The run stands still before `step`."""
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed(Event):
+    """The run goes on at `step`."""
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class FitFinished(Event):
+    """`fit` is over; `reason` is ``"finished"``, ``"stopped"`` or ``"early_stopping"``."""
+
+    step: int
+    reason: str

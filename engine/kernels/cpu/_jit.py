@@ -1,0 +1,229 @@
+"""How CPU kernels are compiled, cached and made callable by address. The only place with JIT flags.
+
+A kernel is a typed function of arrays, settings, `thread` and `threads`. The interpreter knows
+nothing of that: it calls every kernel through one C signature, ``entry(words, thread, threads)``,
+where `words` is the kernel's row of the table: for each array its address and shape, then the
+settings. `entry` unpacks the words and calls the kernel. So a new kernel needs no change anywhere,
+no network costs a compilation, and a kernel is compiled at most once per dtype and machine.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import types as python_types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# SVML's vector functions round differently from the scalar ones that `explain` replays.
+os.environ.setdefault("NUMBA_DISABLE_INTEL_SVML", "1")
+
+import numba
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np import arrayobj
+
+from engine.kernels.types import Signature, real_fields, signature_of
+from engine.typing import Array
+
+JIT_DISABLED = bool(numba.config.DISABLE_JIT)
+FLAGS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+CACHE_VERSION = 1
+
+
+def cache_folder() -> Path:
+    """Return the folder for compiled kernels: one per state of the sources, Numba and CPU.
+
+    Numba does not notice when a function that a cached one calls has changed in another file, so
+    the folder's name carries a hash of every kernel source.
+    """
+    root = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.read_bytes())
+    machine = f"{CACHE_VERSION} {numba.__version__} {np.__version__}"
+    digest.update(machine.encode())
+    base = os.environ.get("CONVSCOPE_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
+    home = Path(base) if base else Path.home() / ".cache"
+    return home / "convscope" / f"kernels-{digest.hexdigest()[:16]}"
+
+
+def _use_cache_folder() -> None:
+    """Point Numba's cache at our folder, unless the user chose one or the folder is not writable."""
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        return
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".write-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        FLAGS["cache"] = False
+        return
+    numba.config.CACHE_DIR = str(folder)
+
+
+_use_cache_folder()
+
+
+def inline(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a helper that kernels call; LLVM decides whether to inline it."""
+    compiled: Callable[..., Any] = numba.njit(**FLAGS)(function)
+    return compiled
+
+
+def words_per_array(rank: int) -> int:
+    """Return how many table words describe an array of this rank: its address and its shape."""
+    return 1 + max(rank, 1)
+
+
+_SIGNATURES: dict[str, tuple[Signature, types.Float]] = {}
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _unpack(typing_context: Any, words: Any, key: Any) -> Any:
+    """Build the tuple of a kernel's arrays and settings from its table words."""
+    signature, real = _SIGNATURES[key.literal_value]
+    members: list[Any] = [
+        types.Array(types.int64 if kind.number == "integer" else real, max(kind.rank, 1), "C")
+        for kind in signature.arrays
+    ]
+    settings_type = _settings_type(signature, real)
+    if settings_type is not None:
+        members.append(settings_type)
+    result = types.Tuple(members)
+
+    def generate(context: Any, builder: Any, function_signature: Any, arguments: Any) -> Any:
+        cursor = _WordCursor(context, builder, arguments[0])
+        values = [
+            _build_array(context, builder, cursor, member)
+            for member in members[: len(signature.arrays)]
+        ]
+        if settings_type is not None:
+            fields = [cursor.scalar(field) for field in settings_type]
+            values.append(context.make_tuple(builder, settings_type, fields))
+        return context.make_tuple(builder, result, values)
+
+    return result(words, key), generate
+
+
+def _settings_type(signature: Signature, real: types.Float) -> Any:
+    """Return the Numba type of a kernel's settings: ints are int64, floats the program's dtype."""
+    if signature.settings is None:
+        return None
+    fields = [real if is_real else types.int64 for is_real in real_fields(signature.settings)]
+    return types.NamedTuple(fields, signature.settings)
+
+
+class _WordCursor:
+    """Reads the table words one after the other while code is generated."""
+
+    def __init__(self, context: Any, builder: Any, words: Any) -> None:
+        self.context, self.builder, self.words, self.number = context, builder, words, 0
+
+    def word(self) -> Any:
+        """Return the next word as an int64 value."""
+        place = cgutils.gep_inbounds(self.builder, self.words, self.number)
+        self.number += 1
+        return self.builder.load(place)
+
+    def scalar(self, kind: Any) -> Any:
+        """Return the next word as a number of the given type; reals travel as float64 bits."""
+        word = self.word()
+        if isinstance(kind, types.Integer):
+            return word
+        double = self.builder.bitcast(word, self.context.get_value_type(types.float64))
+        return self.context.cast(self.builder, double, types.float64, kind)
+
+
+def _build_array(context: Any, builder: Any, cursor: _WordCursor, kind: Any) -> Any:
+    """Emit an array structure over foreign memory: no owner, hence no reference counting."""
+    structure = arrayobj.make_array(kind)(context, builder)
+    address = builder.inttoptr(cursor.word(), structure.data.type)
+    shape = [cursor.word() for _ in range(kind.ndim)]
+    item = context.get_constant(types.intp, kind.dtype.bitwidth // 8)
+    strides, stride = [item], item
+    for extent in reversed(shape[1:]):
+        stride = builder.mul(stride, extent)
+        strides.insert(0, stride)
+    arrayobj.populate_array(
+        structure,
+        data=address,
+        shape=cgutils.pack_array(builder, shape),
+        strides=cgutils.pack_array(builder, strides),
+        itemsize=item,
+        meminfo=None,
+    )
+    return structure._getvalue()
+
+
+def _entry_template(words: Any, thread: Any, threads: Any) -> None:
+    # The three names below are filled in per kernel by `Kernel.entry`.
+    _kernel(*_unpack(words, _key), thread, threads)  # type: ignore[name-defined]  # noqa: F821
+
+
+class Kernel:
+    """A CPU kernel: its readable source, and its compiled entry per dtype.
+
+    Calling it runs the plain Python function, which is how it works with the JIT switched off.
+    """
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self.function = function
+        self.name = function.__name__
+        self.signature = signature_of(function)
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *arguments: Any) -> None:
+        self.function(*arguments)
+
+    @functools.cached_property
+    def compiled(self) -> Any:
+        """The Numba dispatcher of the kernel, without specialisations yet."""
+        return numba.njit(**{**FLAGS, "cache": False})(self.function)
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019  (kernels live as long as the process)
+    def entry(self, dtype: str) -> int:
+        """Compile for ``"float32"`` or ``"float64"``, or read from the cache; return the address."""
+        key = f"{self.name}_{dtype}"
+        _SIGNATURES[key] = (self.signature, types.float32 if dtype == "float32" else types.float64)
+        # Numba files cached code by name, source file and first line: give the entry the kernel's.
+        code = _entry_template.__code__.replace(
+            co_name=f"entry_{key}",
+            co_qualname=f"entry_{key}",
+            co_filename=self.function.__code__.co_filename,
+            co_firstlineno=self.function.__code__.co_firstlineno,
+        )
+        names = {"_kernel": self.compiled, "_unpack": _unpack, "_key": key, "__name__": __name__}
+        function = python_types.FunctionType(code, names, f"entry_{key}")
+        signature = types.void(types.CPointer(types.int64), types.int64, types.int64)
+        self._entry = numba.cfunc(signature, cache=FLAGS["cache"], error_model="numpy")(function)
+        return int(self._entry.address)
+
+
+KERNELS: dict[str, Kernel] = {}
+
+
+def kernel(function: Callable[..., None]) -> Kernel:
+    """Register a function as a CPU kernel under its own name."""
+    made = Kernel(function)
+    KERNELS[made.name] = made
+    return made
+
+
+def pack(kernel: Kernel, arrays: list[Array], settings: Any) -> list[int]:
+    """Return the table words of one launch, in the order `_unpack` reads them."""
+    words: list[int] = []
+    for array in arrays:
+        words.append(array.ctypes.data)
+        words.extend(array.shape)
+    if settings is not None:
+        for is_real, value in zip(real_fields(type(settings)), settings, strict=True):
+            words.append(int(np.float64(value).view(np.int64)) if is_real else int(value))
+    return words

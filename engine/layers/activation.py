@@ -1,0 +1,51 @@
+"""Activation layers."""
+
+from __future__ import annotations
+
+import math
+
+from engine.errors import ConfigurationError
+from engine.layers.base import Layer
+from engine.ops import activation as ops
+
+
+class ReLU(Layer):
+    """max(x, 0)."""
+
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__(ops.ReLU(), name)
+
+
+class LeakyReLU(Layer):
+    """X above zero, negative_slope * x below."""
+
+    def __init__(self, negative_slope: float = 0.01, name: str | None = None) -> None:
+        if not math.isfinite(negative_slope):
+            raise ConfigurationError(f"negative_slope: expected a finite number, received {negative_slope}")
+        self.negative_slope = float(negative_slope)
+        super().__init__(ops.LeakyReLU(self.negative_slope), name)
+
+
+class Sigmoid(Layer):
+    """1 / (1 + exp(-x))."""
+
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__(ops.Sigmoid(), name)
+
+
+class Tanh(Layer):
+    """Hyperbolic tangent."""
+
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__(ops.Tanh(), name)
+
+
+class Softmax(Layer):
+    """exp(x) / sum of exp(x) along an axis of the batched tensor (0 is the batch, 1 the channels).
+
+    Losses take logits: a net that is trained with `CrossEntropyLoss` needs no softmax at its end.
+    """
+
+    def __init__(self, axis: int = 1, name: str | None = None) -> None:
+        self.axis = int(axis)
+        super().__init__(ops.Softmax(self.axis), name)

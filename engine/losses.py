@@ -1,0 +1,406 @@
+"""Losses. They take logits; targets are class indices, probabilities, or numbers of the prediction's shape."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from engine.config import Configurable
+from engine.device import Buffer, Launch, backend_for, replay
+from engine.errors import ConfigurationError, DataError, ShapeError
+from engine.explanation import Explanation, Operand, Stage, Terms
+from engine.kernels import scalar
+from engine.ops.base import Site, View
+from engine.ops.explaining import elementwise, finish, number, unknown_result
+from engine.typing import Array, Index, Shape
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+@dataclass
+class LossSite:
+    """The buffers of a loss in a program.
+
+    Parameters
+    ----------
+    prediction, grad : Buffer
+        The model's output and the gradient by it; `grad` is None in a program without backward.
+    fields : dict of buffers
+        What `encode` fills each batch: ``"target"``, ``"scales"`` ...
+    items, value : Buffer
+        One loss per item, and their scaled sum, shape (1,).
+    site : Site
+        For scratch memory and copies to public order.
+    """
+
+    prediction: Buffer
+    fields: dict[str, Buffer]
+    items: Buffer
+    value: Buffer
+    site: Site
+    grad: Buffer | None = None
+
+
+class Loss(Configurable):
+    """Base of all losses.
+
+    Calling one gives the loss as a scalar (an array for ``reduction="none"``); `gradient` gives the
+    derivative by the prediction.
+    """
+
+    forward_kernel: ClassVar[str]
+    backward_kernel: ClassVar[str]
+    extra_fields: ClassVar[tuple[str, ...]] = ()
+    formula: ClassVar[str]
+
+    reduction: str
+
+    def _check_reduction(self, reduction: str) -> str:
+        if reduction not in REDUCTIONS:
+            raise ConfigurationError(
+                f"{type(self).__name__} reduction: expected one of {', '.join(REDUCTIONS)}, received {reduction!r}"
+            )
+        return reduction
+
+    @abstractmethod
+    def encode(self, target: Array, prediction: Shape) -> dict[str, Array]:
+        """Return the fields of one batch as float64 arrays, after checking the target.
+
+        Parameters
+        ----------
+        target : array
+        prediction : Shape
+            Of the prediction, with batch axis.
+
+        Raises
+        ------
+        ShapeError, DataError
+            If the target does not belong to the prediction.
+        """
+
+    @abstractmethod
+    def items_shape(self, prediction: Shape) -> Shape:
+        """Return the shape of the single losses, with batch axis."""
+
+    def rows(self, shape: Shape) -> Shape:
+        """Return the shape in which kernels see prediction and target."""
+        return (math.prod(shape),)
+
+    def forward(self, at: LossSite) -> list[Launch]:
+        """Return the launches for the single losses and their sum."""
+        prediction, before = at.site.plain(at.prediction, "prediction")
+        inputs = self._inputs(at, prediction)
+        return [
+            *before,
+            Launch(self.forward_kernel, (*inputs, at.items)),
+            Launch("sum_losses", (at.items, at.fields["scales"], at.value)),
+        ]
+
+    def backward(self, at: LossSite) -> list[Launch]:
+        """Return the launches for the gradient by the prediction."""
+        if at.grad is None:
+            return []
+        prediction = at.prediction
+        if not prediction.is_plain:
+            prediction = at.site.scratch("prediction.plain", prediction.shape)
+        target, after = at.site.plain_target(at.grad, "grad")
+        buffers = (
+            *self._inputs(at, prediction), at.fields["scales"], target.reshaped(self.rows(target.shape)),
+        )
+        return [Launch(self.backward_kernel, buffers), *after]
+
+    def _inputs(self, at: LossSite, prediction: Buffer) -> tuple[Buffer, ...]:
+        names = ("target", *self.extra_fields)
+        return tuple(b.reshaped(self.rows(b.shape)) for b in (prediction, *(at.fields[n] for n in names)))
+
+    def _scales(self, items: Shape, count: float) -> Array:
+        """Return the factor of each item: 1 / count for a mean, else 1."""
+        factor = 1.0 / count if self.reduction == "mean" and count else 1.0
+        return np.full(items, factor)
+
+    # -- by themselves -----------------------------------------------------------------------
+
+    def __call__(self, prediction: Array, target: Array) -> Any:
+        """Return the loss: a scalar of the prediction's dtype, an array for ``reduction="none"``."""
+        items, value, _ = self._run(prediction, target)
+        return items if self.reduction == "none" else value
+
+    def gradient(self, prediction: Array, target: Array) -> Array:
+        """Return the derivative by the prediction, shape and dtype of the prediction."""
+        return self._run(prediction, target)[2]
+
+    def _run(self, prediction: Array, target: Array) -> tuple[Array, Any, Array]:
+        values = np.asarray(prediction)
+        if values.dtype not in (np.float32, np.float64):
+            values = values.astype(np.float32)
+        dtype, backend = str(values.dtype), backend_for("cpu")
+        fields = self.encode(np.asarray(target), values.shape)
+        arena = backend.arena()
+
+        def scratch(name: str, shape: Shape, kind: str, role: Any) -> Buffer:
+            return arena.request(name, shape, kind, role)
+
+        source = arena.request("prediction", values.shape, dtype)
+        counters = arena.request("counters", (2,), "int64")
+        site = Site((source,), source, {}, {}, False, counters, 0, scratch)
+        at = LossSite(
+            source,
+            {name: arena.request(name, array.shape, dtype) for name, array in fields.items()},
+            arena.request("items", self.items_shape(values.shape), dtype),
+            arena.request("value", (1,), dtype),
+            site,
+            arena.request("grad", values.shape, dtype),
+        )
+        launches = [*self.forward(at), *self.backward(at)]
+        arena.commit()
+        source.write(values)
+        for name, array in fields.items():
+            at.fields[name].write(array)
+        backend.prepare(launches, dtype).run(0, len(launches))
+        grad = at.grad.read() if at.grad is not None else values
+        with np.errstate(all="ignore"):
+            items = at.items.read() * at.fields["scales"].read()
+        return items, at.value.read()[0], grad
+
+    # -- explanation -------------------------------------------------------------------------
+
+    def explain(self, view: View, result: str, index: Index) -> Explanation:
+        """Explain the loss value, or the gradient by one prediction."""
+        if result == "output":
+            items, scales = view.array("items").ravel(), view.array("scales").ravel()
+            with np.errstate(all="ignore"):
+                shares = items * scales
+            totals = shares.copy()
+            with np.errstate(all="ignore"):
+                for i in range(1, totals.size):
+                    totals[i] = totals[i - 1] + shares[i]
+            value = view.output[0]
+            places = np.argwhere(np.ones(view.array("items").shape, np.bool_))
+            operands = (
+                Operand("loss.items", items, places),
+                Operand("loss.scales", scales, places),
+            )
+            stages = [Stage("sum of losses", float(totals[-1]), f"{len(items)} items \N{MULTIPLICATION SIGN} scale")]
+            penalty = float(value) - float(totals[-1])
+            replayed = totals[-1]
+            if view.has("penalty") and view.array("penalty")[0]:
+                replayed = value
+                stages.append(Stage("+ penalties", penalty, "L1 and L2 terms of the layers"))
+            stages.append(Stage("= loss", float(value)))
+            return finish(
+                view, result, index, kind="sum", formula="sum of item loss \N{MULTIPLICATION SIGN} scale",
+                order="item", value=replayed, terms=Terms(operands, shares, totals), stages=tuple(stages),
+                sentence=f"The loss is {number(value)}, from {len(items)} items; the greatest is "
+                f"{number(np.nanmax(items) if items.size else 0)}.",
+            )
+        if result == "input.gradient":
+            return self.explain_gradient(view, index)
+        raise unknown_result(view, result)
+
+    @abstractmethod
+    def explain_gradient(self, view: View, index: Index) -> Explanation:
+        """Explain the gradient by one prediction."""
+
+
+class CrossEntropyLoss(Loss):
+    """-sum over classes of target * log softmax(logits), over (n, classes) or (n, classes, ...).
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}
+    weight : sequence of float or None
+        One factor per class; the mean divides by the summed weight of the labels.
+    ignore_index : int
+        Items with this label count nowhere.
+    label_smoothing : float
+        Share of the target that is spread evenly over all classes.
+    """
+
+    forward_kernel = "cross_entropy_forward"
+    backward_kernel = "cross_entropy_backward"
+    formula = "(softmax \N{MINUS SIGN} target) \N{MULTIPLICATION SIGN} scale"
+
+    def __init__(
+        self,
+        reduction: str = "mean",
+        weight: Sequence[float] | None = None,
+        ignore_index: int = -100,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        self.reduction = self._check_reduction(reduction)
+        self.weight = None if weight is None else tuple(float(w) for w in weight)
+        self.ignore_index, self.label_smoothing = int(ignore_index), float(label_smoothing)
+        if not 0 <= self.label_smoothing <= 1:
+            raise ConfigurationError(f"label_smoothing: expected 0 to 1, received {label_smoothing}")
+        if self.weight and min(self.weight) < 0:
+            raise ConfigurationError(f"weight: expected factors of at least 0, received {self.weight}")
+
+    def rows(self, shape: Shape) -> Shape:
+        """Return (samples, classes, positions)."""
+        return shape[0], shape[1], math.prod(shape[2:])
+
+    def items_shape(self, prediction: Shape) -> Shape:
+        """Return the prediction's shape without the class axis."""
+        return (prediction[0], *prediction[2:])
+
+    def encode(self, target: Array, prediction: Shape) -> dict[str, Array]:
+        """Return weighted target probabilities and the factor of each item."""
+        if len(prediction) < 2:
+            raise ShapeError(f"loss: expected predictions (n, classes), received shape {prediction}")
+        classes, items = prediction[1], self.items_shape(prediction)
+        if self.weight is not None and len(self.weight) != classes:
+            raise ConfigurationError(
+                f"loss weight: expected {classes} factors (one per class), received {len(self.weight)}"
+            )
+        weight = np.ones(classes) if self.weight is None else np.array(self.weight)
+        factors = weight.reshape(1, classes, *[1] * (len(prediction) - 2))
+        if target.dtype.kind == "f" and target.shape == prediction:
+            smooth = target * (1 - self.label_smoothing) + self.label_smoothing / classes
+            return {"target": smooth * factors, "scales": self._scales(items, math.prod(items))}
+        if target.shape != items:
+            raise ShapeError(
+                f"loss: expected class indices of shape {items} or probabilities of shape {prediction}, "
+                f"received {target.dtype} of shape {target.shape}"
+            )
+        if target.dtype.kind not in "iu":
+            raise DataError(
+                f"loss: expected whole-number class indices, received {target.dtype}; convert with astype('int64')"
+            )
+        kept = target != self.ignore_index
+        bad = kept & ((target < 0) | (target >= classes))
+        if bad.any():
+            where = tuple(int(i) for i in np.argwhere(bad)[0])
+            raise DataError(
+                f"loss: expected labels 0 to {classes - 1} (the model has {classes} outputs), received "
+                f"{int(target[where])} at sample {where[0]}"
+            )
+        labels = np.where(kept, target, 0)
+        one_hot = np.moveaxis(np.eye(classes)[labels], -1, 1)
+        smooth = one_hot * (1 - self.label_smoothing) + self.label_smoothing / classes
+        encoded = smooth * factors * np.expand_dims(kept, 1)
+        return {"target": encoded, "scales": self._scales(items, float((weight[labels] * kept).sum()))}
+
+    def explain_gradient(self, view: View, index: Index) -> Explanation:
+        """Explain softmax minus target for one logit."""
+        n, rest = index[0], index[2:]
+        logits = view.input()[(n, slice(None), *rest)]
+        target = view.array("target")[(n, slice(None), *rest)]
+        scale = view.array("scales")[(n, *rest)]
+        top = logits.max() if not np.isnan(logits).any() else logits.dtype.type(np.nan)
+        exps = np.array([replay.call(scalar.exponential, v - top) for v in logits])
+        total, mass = replay.sums(exps)[-1], replay.sums(target)[-1]
+        with np.errstate(all="ignore"):
+            share = exps[index[1]] / total
+            value = (share * mass - target[index[1]]) * scale
+        sources = [("logit", "input", index), ("target", "target", index), ("scale", "scales", (n, *rest))]
+        steps = [
+            ("softmax", share, "exp(logit \N{MINUS SIGN} max) / sum"),
+            ("= gradient", value, self.formula),
+        ]
+        return elementwise(view, "input.gradient", index, sources, steps, self.formula)
+
+
+class _ElementLoss(Loss):
+    """A loss of each number by itself; the target has the prediction's shape."""
+
+    function: ClassVar[Any]
+    slope: ClassVar[Any]
+
+    def items_shape(self, prediction: Shape) -> Shape:
+        """Return the prediction's shape."""
+        return prediction
+
+    def _target(self, target: Array, prediction: Shape) -> Array:
+        if target.shape != prediction:
+            raise ShapeError(
+                f"loss: expected a target of the prediction's shape {prediction}, received {target.shape}"
+            )
+        if target.dtype.kind not in "fiub":
+            raise DataError(f"loss: expected numbers as target, received {target.dtype}")
+        return target.astype(np.float64)
+
+    def explain_gradient(self, view: View, index: Index) -> Explanation:
+        """Explain the slope of one item's loss times its scale."""
+        names = ("input", "target", *self.extra_fields)
+        numbers = [view.array(name)[index] for name in names]
+        slope = replay.call(type(self).slope, *numbers)
+        value = slope * view.array("scales")[index]
+        sources = [(name if name != "input" else "x", name, index) for name in (*names, "scales")]
+        steps = [
+            ("slope", slope, self.formula),
+            ("= gradient", value, "slope \N{MULTIPLICATION SIGN} scale"),
+        ]
+        return elementwise(view, "input.gradient", index, sources, steps, f"{self.formula} \N{MULTIPLICATION SIGN} scale")
+
+
+class MSELoss(_ElementLoss):
+    """(prediction - target) squared, over all elements."""
+
+    forward_kernel = "mean_squared_error_forward"
+    backward_kernel = "mean_squared_error_backward"
+    formula = "2 (x \N{MINUS SIGN} target)"
+    function = staticmethod(scalar.squared_error)
+    slope = staticmethod(scalar.squared_error_slope)
+
+    def __init__(self, reduction: str = "mean") -> None:
+        self.reduction = self._check_reduction(reduction)
+
+    def encode(self, target: Array, prediction: Shape) -> dict[str, Array]:
+        """Return the target and the factor of each item."""
+        return {
+            "target": self._target(target, prediction),
+            "scales": self._scales(prediction, math.prod(prediction)),
+        }
+
+
+class BCEWithLogitsLoss(_ElementLoss):
+    """Binary cross-entropy of sigmoid(prediction) with targets in [0, 1], over all elements.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}
+    weight : float, array or None
+        Factor of each item, broadcast against the prediction.
+    pos_weight : float, array or None
+        Factor of the positive term, broadcast against the prediction.
+    """
+
+    forward_kernel = "binary_cross_entropy_forward"
+    backward_kernel = "binary_cross_entropy_backward"
+    extra_fields = ("positive",)
+    formula = "sigmoid(x) \N{MINUS SIGN} target, positives weighted"
+    function = staticmethod(scalar.binary_cross_entropy)
+    slope = staticmethod(scalar.binary_cross_entropy_slope)
+
+    def __init__(
+        self, reduction: str = "mean", weight: Any = None, pos_weight: Any = None
+    ) -> None:
+        self.reduction = self._check_reduction(reduction)
+        self.weight, self.pos_weight = weight, pos_weight
+
+    def encode(self, target: Array, prediction: Shape) -> dict[str, Array]:
+        """Return target, positive factor and the factor of each item."""
+        values = self._target(target, prediction)
+        if values.size and not (np.nanmin(values) >= 0 and np.nanmax(values) <= 1):
+            raise DataError(
+                f"loss: expected targets between 0 and 1, received {np.nanmin(values):g} to {np.nanmax(values):g}"
+            )
+        scales = self._scales(prediction, math.prod(prediction))
+        try:
+            if self.weight is not None:
+                scales = scales * np.broadcast_to(np.asarray(self.weight, float), prediction)
+            extra = 1.0 if self.pos_weight is None else np.asarray(self.pos_weight, float)
+            positive = np.broadcast_to(1 + (extra - 1) * values, prediction)
+        except ValueError:
+            raise ShapeError(
+                f"loss: weight and pos_weight must broadcast to the prediction's shape {prediction}"
+            ) from None
+        return {"target": values, "positive": positive, "scales": scales}
+
+
+__all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "Loss", "LossSite", "MSELoss"]

@@ -1,0 +1,428 @@
+"""Model: a graph of named layers with their parameters on one device."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine import summary as summary_text
+from engine.device import Backend, Buffer, backend_for
+from engine.errors import ConfigurationError, DataError, DtypeError, ShapeError, UnknownName
+from engine.layers.base import Layer, Parameter
+from engine.layers.graph import Input, Node, apply
+from engine.random import check_seed, generator
+from engine.receptive_field import Field, Span, field_of
+from engine.shapes import with_batch
+from engine.typing import Array, Shape
+
+if TYPE_CHECKING:
+    from engine.program import Program
+
+RESERVED = ("loss",)
+PREDICT_BATCH = 256
+"""Samples that one inference program takes at once; longer inputs go through in pieces."""
+PROGRAMS_KEPT = 8
+
+
+@dataclass(frozen=True)
+class ModelNode:
+    """One place in the graph: a layer under a name, or an input (layer None)."""
+
+    name: str
+    layer: Layer | None
+    inputs: tuple[str, ...]
+    output_shape: Shape
+
+    @property
+    def tensor(self) -> str:
+        """Name of the node's output: ``"conv1.output"``, or ``"input"``."""
+        return self.name if self.layer is None else f"{self.name}.output"
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """What `Model.gradients` returns.
+
+    Parameters
+    ----------
+    inputs : tuple of arrays
+        One per model input, with its shape.
+    parameters : dict of arrays
+        ``{"conv1.weight": array, ...}``.
+    """
+
+    inputs: tuple[Array, ...]
+    parameters: dict[str, Array]
+
+
+class State(MutableMapping[str, Array]):
+    """Running statistics by name; reading gives copies, assigning writes."""
+
+    def __init__(self, buffers: dict[str, Buffer]) -> None:
+        self.buffers = buffers
+
+    def _buffer(self, name: str) -> Buffer:
+        if name not in self.buffers:
+            raise UnknownName("state", name, self.buffers)
+        return self.buffers[name]
+
+    def __getitem__(self, name: str) -> Array:
+        return self._buffer(name).read()
+
+    def __setitem__(self, name: str, value: Array) -> None:
+        buffer, given = self._buffer(name), np.asarray(value)
+        if given.shape != buffer.shape:
+            raise ShapeError(f"{name}: expected values of shape {buffer.shape}, received {given.shape}")
+        if given.dtype.kind not in "fiub":
+            raise DtypeError(f"{name}: expected numbers, received {given.dtype}")
+        buffer.write(given)
+
+    def __delitem__(self, name: str) -> None:
+        raise ConfigurationError(f"{name}: the state of a layer cannot be removed")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.buffers)
+
+    def __len__(self) -> int:
+        return len(self.buffers)
+
+
+class Model:
+    """A network.
+
+    Parameters
+    ----------
+    layers : sequence of Layer, optional
+        A chain; needs `input_shape`.
+    inputs, outputs : Node or sequence of Node, optional
+        A graph instead of a chain.
+    input_shape : Shape, optional
+        Without batch axis.
+    seed : int
+        Of the initial weights, dropout and everything else random in the model.
+    device : {"auto", "cpu", "cuda"}
+    dtype : {"float32", "float64"}
+    threads : int or None
+        CPU threads; None takes as many as the process may use. Results do not depend on it.
+
+    Raises
+    ------
+    ShapeError
+        If two layers do not fit; the text names both and the number that would fit.
+    ConfigurationError
+        If names repeat, or arguments contradict each other.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer] | None = None,
+        *,
+        inputs: Node | Sequence[Node] | None = None,
+        outputs: Node | Sequence[Node] | None = None,
+        input_shape: Shape | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        dtype: str = "float32",
+        threads: int | None = None,
+    ) -> None:
+        self.seed, self.device = check_seed(seed), device
+        self.dtype = str(np.dtype(dtype)) if dtype in ("float32", "float64", np.float32, np.float64) else ""
+        if not self.dtype:
+            raise ConfigurationError(f'dtype: expected "float32" or "float64", received {dtype!r}')
+        if layers is not None:
+            if inputs is not None or outputs is not None:
+                raise ConfigurationError("Model: give either a list of layers or inputs and outputs, not both")
+            inputs, outputs = _chain(layers, input_shape)
+        if inputs is None or outputs is None:
+            raise ConfigurationError(
+                "Model: expected a list of layers with input_shape=, or inputs= and outputs="
+            )
+        self._inputs = (inputs,) if isinstance(inputs, Node) else tuple(inputs)
+        self._outputs = (outputs,) if isinstance(outputs, Node) else tuple(outputs)
+        order = _sorted(self._inputs, self._outputs)
+        names = _named(order, self._inputs)
+        self.nodes = tuple(
+            ModelNode(names[n], n.layer, tuple(names[i] for i in n.inputs), n.output_shape) for n in order
+        )
+        self._by_name = {node.name: node for node in self.nodes}
+        self.inputs = tuple(names[node] for node in self._inputs)
+        self.outputs = tuple(names[node] for node in self._outputs)
+        self.backend: Backend = backend_for(device, threads)
+        self.parameters: dict[str, Parameter] = {}
+        self.state = State({})
+        self._attach()
+        self._programs: OrderedDict[Any, Program] = OrderedDict()
+
+    # -- construction ------------------------------------------------------------------------
+
+    def _attach(self) -> None:
+        """Give every parameter and state its memory and its first value."""
+        arena = self.backend.arena()
+        fresh: list[Parameter] = []
+        fresh_state: list[tuple[Buffer, Array]] = []
+        seen: set[int] = set()
+        for node in self.nodes:
+            layer = node.layer
+            if layer is None or id(layer) in seen:
+                continue
+            seen.add(id(layer))
+            for name, parameter in layer.parameters.items():
+                parameter.name = f"{node.name}.{name}"
+                self.parameters[parameter.name] = parameter
+                if parameter.buffer is None:
+                    parameter.allocate(arena, self.dtype)
+                    fresh.append(parameter)
+                elif parameter.buffer.dtype != self.dtype:
+                    raise ConfigurationError(
+                        f"{node.name}: this layer already belongs to a {parameter.buffer.dtype} model; "
+                        f"use dtype={parameter.buffer.dtype!r} or a layer of its own"
+                    )
+            for name, first in layer.initial_state.items():
+                full = f"{node.name}.{name}"
+                if name not in layer.state:
+                    layer.state[name] = arena.request(full, first.shape, self.dtype)
+                    fresh_state.append((layer.state[name], first))
+                self.state.buffers[full] = layer.state[name]
+        arena.commit()
+        for parameter in fresh:
+            draws = generator(self.seed, "init", parameter.name)
+            parameter.attached().write(parameter.initializer(parameter.shape, draws))
+        for buffer, first in fresh_state:
+            buffer.write(first)
+
+    # -- looking around ----------------------------------------------------------------------
+
+    def node(self, name: str) -> ModelNode:
+        """Return a node by name.
+
+        Raises
+        ------
+        UnknownName
+            If there is none; the text lists those that exist.
+        """
+        if name not in self._by_name:
+            raise UnknownName("layer", name, self._by_name)
+        return self._by_name[name]
+
+    def __getitem__(self, name: str) -> Layer:
+        layer = self.node(name).layer
+        if layer is None:
+            raise UnknownName("layer", name, [n.name for n in self.nodes if n.layer])
+        return layer
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of the first input without batch axis."""
+        return self.node(self.inputs[0]).output_shape
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of the first output without batch axis."""
+        return self.node(self.outputs[0]).output_shape
+
+    def receptive_fields(self) -> dict[str, Field]:
+        """Return for every node how its pixels look at the input; see `engine.receptive_field`."""
+        fields: dict[str, Field] = {}
+        for node in self.nodes:
+            if node.layer is None:
+                fields[node.name] = (Span(1, 0, 0), Span(1, 0, 0)) if len(node.output_shape) == 3 else None
+                continue
+            before = [self._by_name[name] for name in node.inputs]
+            fields[node.name] = field_of(
+                node.layer, [fields[b.name] for b in before], [b.output_shape for b in before], node.output_shape
+            )
+        return fields
+
+    def summary(self) -> str:
+        """Return a table: name, output shape, parameters, multiply-adds, receptive field."""
+        return summary_text.table(self)
+
+    # -- running -----------------------------------------------------------------------------
+
+    def check_inputs(self, arrays: Sequence[Any]) -> list[Array]:
+        """Return the inputs as arrays of the model's dtype.
+
+        Raises
+        ------
+        ShapeError, DtypeError, DataError
+            If one does not fit; the text names the input.
+        """
+        if len(arrays) != len(self.inputs):
+            raise ShapeError(
+                f"model: expected {len(self.inputs)} inputs ({', '.join(self.inputs)}), received {len(arrays)}"
+            )
+        checked: list[Array] = []
+        for name, given in zip(self.inputs, arrays, strict=True):
+            shape = self.node(name).output_shape
+            try:
+                array = np.asarray(given)
+            except ValueError:  # lists of unequal lengths
+                raise ShapeError(
+                    f"{name}: expected {with_batch(shape)}, received lists of unequal lengths"
+                ) from None
+            if array.dtype.kind not in "fiub":
+                raise DtypeError(f"{name}: expected numbers, received {array.dtype}")
+            if array.shape[1:] != shape or array.ndim != len(shape) + 1:
+                hint = "; add a batch axis with x[None]" if array.shape == shape else ""
+                raise ShapeError(f"{name}: expected {with_batch(shape)}, received {array.shape}{hint}")
+            if len(array) != len(arrays[0]):
+                raise DataError(f"{name}: expected {len(arrays[0])} samples like the first input, received {len(array)}")
+            checked.append(np.asarray(array, self.dtype))
+        return checked
+
+    def program(self, batch: int, **settings: Any) -> Program:
+        """Return the program for a batch size, made on first use; see `Program` for the settings."""
+        from engine.program import Program
+
+        key = (batch, *sorted(settings.items()), tuple(p.trainable for p in self.parameters.values()))
+        if key not in self._programs:
+            while len(self._programs) >= PROGRAMS_KEPT:
+                self._programs.popitem(last=False)
+            self._programs[key] = Program(self, batch, **settings)
+        self._programs.move_to_end(key)
+        return self._programs[key]
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Return the prediction for a batch: an array, or a tuple for several outputs."""
+        arrays = self.check_inputs(inputs)
+        count, pieces = len(arrays[0]), []
+        for start in range(0, count, PREDICT_BATCH):
+            part = [array[start : start + PREDICT_BATCH] for array in arrays]
+            program = self.program(len(part[0]))
+            program.load(part)
+            program.run()
+            pieces.append([program.read(self.node(name).tensor) for name in self.outputs])
+        if not pieces:
+            results = [np.zeros((0, *self.node(name).output_shape), self.dtype) for name in self.outputs]
+        else:
+            results = [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*pieces, strict=True)]
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def activations(self, x: Any, names: Sequence[str], training: bool = False) -> dict[str, Array]:
+        """Return the outputs of named layers for one batch; running statistics stay as they are.
+
+        Parameters
+        ----------
+        x : array, or tuple of arrays for several inputs
+        names : sequence of str
+        training : bool
+            Whether batch statistics and dropout are in force.
+        """
+        nodes = [self.node(name) for name in ([names] if isinstance(names, str) else names)]
+        arrays = self.check_inputs(x if isinstance(x, tuple) else (x,))
+        if not len(arrays[0]):
+            raise DataError("activations: expected at least one sample, received none")
+        program = self.program(len(arrays[0]), training=training, update_statistics=False)
+        program.load(arrays)
+        program.run()
+        return {node.name: program.read(node.tensor) for node in nodes}
+
+    def gradients(self, x: Any, grad_output: Any, training: bool = False) -> Gradients:
+        """Return the gradients of ``sum(grad_output * prediction)`` by inputs and parameters.
+
+        Parameters
+        ----------
+        x : array, or tuple of arrays for several inputs
+        grad_output : array, or tuple of arrays for several outputs
+            Shape of the prediction.
+        training : bool
+        """
+        arrays = self.check_inputs(x if isinstance(x, tuple) else (x,))
+        if not len(arrays[0]):
+            raise DataError("gradients: expected at least one sample, received none")
+        grads = grad_output if isinstance(grad_output, tuple) else (grad_output,)
+        if len(grads) != len(self.outputs):
+            raise ShapeError(f"gradients: expected {len(self.outputs)} output gradients, received {len(grads)}")
+        program = self.program(len(arrays[0]), training=training, update_statistics=False, backward=True)
+        program.load(arrays)
+        for name, grad in zip(self.outputs, grads, strict=True):
+            shape = (len(arrays[0]), *self.node(name).output_shape)
+            if np.shape(grad) != shape:
+                raise ShapeError(f"gradients: expected grad_output of shape {shape}, received {np.shape(grad)}")
+            program.output_gradients[name].write(np.asarray(grad))
+        program.run()
+        inputs = tuple(program.read(f"{name}.grad_output") for name in self.inputs)
+        return Gradients(inputs, {name: program.gradients[name].read() for name in self.parameters})
+
+
+def _chain(layers: Sequence[Layer], input_shape: Shape | None) -> tuple[Node, Node]:
+    """Return input and output node of a list of layers."""
+    if not layers:
+        raise ConfigurationError("Model: expected at least one layer, received an empty list")
+    if input_shape is None:
+        raise ConfigurationError("Model: a list of layers needs input_shape=, for example (1, 28, 28)")
+    for number, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise ConfigurationError(
+                f"Model: expected layers, received {type(layer).__name__} at place {number}"
+                + ("; call the class: " + layer.__name__ + "(...)" if isinstance(layer, type) else "")
+            )
+    counts: dict[str, int] = {}
+    start = node = Input(input_shape)
+    node.name = "input"
+    for layer in layers:
+        kind = type(layer).__name__.lower()
+        counts[kind] = counts.get(kind, 0) + (layer.name is None)
+        node = apply(layer, (node,), layer.name or f"{kind}{counts[kind]}")
+    return start, node
+
+
+def _sorted(inputs: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:
+    """Return all nodes that the outputs need, inputs first, every node after what it reads."""
+    for node in (*inputs, *outputs):
+        if not isinstance(node, Node):
+            raise ConfigurationError(f"Model: expected nodes as inputs and outputs, received {type(node).__name__}")
+    if not inputs or not outputs:
+        raise ConfigurationError("Model: expected at least one input and one output")
+    order: list[Node] = list(inputs)
+    done = {id(node) for node in inputs}
+    for output in outputs:
+        stack = [(output, False)]
+        while stack:
+            node, ready = stack.pop()
+            if id(node) in done:
+                continue
+            if node.layer is None:
+                raise ConfigurationError(f"Model: {node.label} is used by the graph but missing from inputs=")
+            if ready:
+                done.add(id(node))
+                order.append(node)
+            else:
+                stack.append((node, True))
+                stack.extend((before, False) for before in reversed(node.inputs))
+    return order
+
+
+def _named(order: Sequence[Node], inputs: Sequence[Node]) -> dict[Node, str]:
+    """Return a name for every node: the user's, else type and running number."""
+    names: dict[Node, str] = {}
+    taken: set[str] = set(RESERVED)
+    wished = {node.layer.name for node in order if node.layer and node.layer.name}
+    counts: dict[str, int] = {}
+    seen: set[int] = set()
+    for node in order:
+        if node.layer is None:
+            number = list(inputs).index(node) + 1
+            name = node.name or ("input" if number == 1 else f"input_{number}")
+        elif node.layer.name and id(node.layer) not in seen:
+            name = node.layer.name
+        else:
+            base = node.layer.name or type(node.layer).__name__.lower()
+            name = ""
+            while not name or name in wished or name in taken:
+                counts[base] = counts.get(base, 0) + 1
+                name = f"{base}_{counts[base] + 1}" if node.layer.name else f"{base}{counts[base]}"
+        if name in taken:
+            why = "is reserved" if name in RESERVED else "is used twice"
+            raise ConfigurationError(f"Model: the layer name {name!r} {why}; give every layer a name of its own")
+        seen.add(id(node.layer))
+        taken.add(name)
+        names[node] = name
+    return names
+
+
+__all__ = ["Gradients", "Model", "ModelNode", "State"]

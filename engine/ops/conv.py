@@ -1,0 +1,295 @@
+"""Two-dimensional convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from engine.device import Launch, replay
+from engine.errors import ShapeError
+from engine.explanation import Explanation, Patch, Role, Stage
+from engine.kernels.scalar import CHUNKS
+from engine.kernels.settings import Window
+from engine.ops.base import Op, Site, View
+from engine.ops.explaining import (
+    add_chunks,
+    chunked,
+    finish,
+    gather,
+    last,
+    number,
+    place,
+    product_terms,
+    strongest,
+    sum_terms,
+    unknown_result,
+    zero_of,
+)
+from engine.shapes import Pair, Reach, image, resolve_padding, window_shape, with_batch
+from engine.typing import Array, Index, Shape
+
+
+@dataclass(frozen=True)
+class Conv2d(Op):
+    """Cross-correlation (or, with `flip_kernel`, true convolution) over (n, c, h, w)."""
+
+    name: ClassVar[str] = "conv2d"
+    kernels: ClassVar[tuple[str, ...]] = (
+        "conv2d_forward",
+        "conv2d_turn_weight",
+        "conv2d_backward_input",
+        "conv2d_backward_weight",
+        "conv2d_backward_bias",
+        "sum_chunks",
+    )
+
+    in_channels: int
+    out_channels: int
+    kernel: Pair
+    stride: Pair
+    padding: int | str | Sequence[int]
+    dilation: Pair
+    groups: int
+    bias: bool
+    flip_kernel: bool
+
+    # -- shapes ------------------------------------------------------------------------------
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return (out_channels, height, width)."""
+        channels, height, width = image(inputs[0])
+        if channels != self.in_channels:
+            raise ShapeError(
+                f"expected {self.in_channels} input channels (n, {self.in_channels}, h, w), received "
+                f"{with_batch(inputs[0])}; use Conv2d({channels}, {self.out_channels}, ...)"
+            )
+        reach = self.reach(inputs[0])
+        return (
+            self.out_channels,
+            *window_shape((height, width), self.kernel, self.stride, self.dilation, reach.padding),
+        )
+
+    def reach(self, *inputs: Shape) -> Reach:
+        """Return kernel, stride, dilation and resolved padding."""
+        size = inputs[0][1], inputs[0][2]
+        padding = resolve_padding(self.padding, size, self.kernel, self.stride, self.dilation)
+        return Reach(self.kernel, self.stride, self.dilation, padding)
+
+    def multiply_adds(self, output: Shape, *inputs: Shape) -> int:
+        """Return one multiply-add per output element and tap."""
+        taps = self.kernel[0] * self.kernel[1] * self.in_channels // self.groups
+        return int(np.prod(output, dtype=np.int64)) * taps
+
+    def window(self, input_shape: Shape) -> Window:
+        """Return the kernels' settings for an input of this shape (without batch axis)."""
+        top, left, _, _ = self.reach(input_shape).padding
+        return Window(
+            *self.stride, top, left, *self.dilation, self.groups, int(self.flip_kernel), int(self.bias)
+        )
+
+    # -- launches ----------------------------------------------------------------------------
+
+    def forward(self, at: Site) -> list[Launch]:
+        """One launch: all taps, then the bias."""
+        bias = at.parameters["bias"] if self.bias else at.scratch("no_bias", (1,))
+        buffers = (at.x, at.parameters["weight"], bias, at.output)
+        return [Launch("conv2d_forward", buffers, self.window(at.x.shape[1:]))]
+
+    def backward(self, at: Site) -> list[Launch]:
+        """Weight and bias sum over the batch in chunks; the input gradient needs a turned weight."""
+        launches: list[Launch] = []
+        settings, weight = self.window(at.x.shape[1:]), at.parameters["weight"]
+        ky, kx, group_in, out = (*self.kernel, self.in_channels // self.groups, self.out_channels)
+        if "weight" in at.gradients:
+            partial = at.scratch("weight_chunks", (CHUNKS, ky, kx, group_in, out))
+            flat = partial.reshaped((CHUNKS, ky * kx * group_in * out))
+            launches += [
+                Launch("conv2d_backward_weight", (at.x, at.grad, partial), settings),
+                Launch("sum_chunks", (flat, at.gradients["weight"])),
+            ]
+        if "bias" in at.gradients:
+            partial = at.scratch("bias_chunks", (CHUNKS, out))
+            launches += [
+                Launch("conv2d_backward_bias", (at.grad, partial)),
+                Launch("sum_chunks", (partial, at.gradients["bias"])),
+            ]
+        if at.grad_inputs[0] is not None:
+            turned = at.scratch("turned_weight", (ky, kx, out, group_in))
+            launches += [
+                Launch("conv2d_turn_weight", (weight, turned)),
+                Launch("conv2d_backward_input", (at.grad, weight, turned, at.grad_inputs[0]), settings),
+            ]
+        return launches
+
+    # -- explanation -------------------------------------------------------------------------
+
+    def explain(self, view: View, result: str, index: Index) -> Explanation:
+        """Explain an output pixel, or one number of the three gradients."""
+        if result == "output":
+            return self._explain_output(view, index)
+        if result == "weight.gradient":
+            return self._explain_weight_gradient(view, index)
+        if result == "bias.gradient":
+            return self._explain_bias_gradient(view, index)
+        if result == "input.gradient":
+            return self._explain_input_gradient(view, index)
+        raise unknown_result(view, result)
+
+    def _taps(self, channels: int) -> tuple[Array, Array, Array]:
+        """Return ky, kx and channel of every term, in engine order."""
+        ky, kx, i = np.indices((*self.kernel, channels)).reshape(3, -1)
+        return ky, kx, i
+
+    def _weight_tap(self, ky: Array, kx: Array) -> tuple[Array, Array]:
+        """Return which weight meets window place (ky, kx)."""
+        if self.flip_kernel:
+            return self.kernel[0] - 1 - ky, self.kernel[1] - 1 - kx
+        return ky, kx
+
+    def _explain_output(self, view: View, index: Index) -> Explanation:
+        n, o, y, x = index
+        image_array, weight = view.input(), view.array("weight")
+        settings = self.window(image_array.shape[1:])
+        group_in = weight.shape[1]
+        first_channel = o // (self.out_channels // self.groups) * group_in
+        ky, kx, i = self._taps(group_in)
+        iy = y * settings.stride_y + ky * settings.dilation_y - settings.top
+        ix = x * settings.stride_x + kx * settings.dilation_x - settings.left
+        used = (iy >= 0) & (iy < image_array.shape[2]) & (ix >= 0) & (ix < image_array.shape[3])
+        wy, wx = self._weight_tap(ky, kx)
+        left = gather(view, "input", np.stack([np.full_like(ky, n), first_channel + i, iy, ix], 1), used)
+        right = gather(view, "weight", np.stack([np.full_like(ky, o), i, wy, wx], 1))
+        terms = product_terms(left, right, used)
+        value = last(terms, zero_of(view, "output"))
+        stages = [Stage("sum", float(value), f"{len(terms)} products")]
+        if self.bias:
+            bias = view.array("bias")[o]
+            value = replay.sums(np.array([value, bias]))[-1]
+            stages += [Stage("+ bias", float(bias), place(view.tensor_name("bias"), (o,)))]
+        stages.append(Stage("= output", float(value), "sum + bias" if self.bias else "sum"))
+        shape = (*self.kernel, group_in)
+        grid = np.arange(len(terms)).reshape(shape).transpose(2, 0, 1)
+        rows, columns = iy.reshape(shape)[:, 0, 0], ix.reshape(shape)[0, :, 0]
+        inside = used.reshape(shape)[:, :, 0]
+        channels = first_channel + np.arange(group_in)
+        patches = (
+            self._patch("input", left.tensor, left.values, channels, rows, columns, inside, grid),
+            self._patch(
+                "weight", right.tensor, right.values, np.arange(group_in),
+                wy.reshape(shape)[:, 0, 0], wx.reshape(shape)[0, :, 0], np.ones_like(inside), grid,
+            ),
+        )
+        name = place(view.tensor_name("output"), index)
+        notes = ("taps in the padding count as 0",) if not used.all() else ()
+        return finish(
+            view, "output", index, kind="sum",
+            formula="sum of input \N{MULTIPLICATION SIGN} weight" + (", then + bias" if self.bias else ""),
+            order="kernel row, kernel column, input channel; bias last",
+            value=value, terms=terms, stages=tuple(stages), patches=patches, notes=notes,
+            sentence=f"{name} is {number(value)}. {strongest(terms, float(value))}",
+        )
+
+    @staticmethod
+    def _patch(
+        role: Role, tensor: str, values: Array, channels: Array, rows: Array, columns: Array,
+        inside: Array, grid: Array,
+    ) -> Patch:
+        """Return a patch from values in term order (ky, kx, channel)."""
+        shape = (inside.shape[0], inside.shape[1], len(channels))
+        return Patch(
+            role, tensor, values.reshape(shape).transpose(2, 0, 1),
+            channels, rows, columns, inside, grid,
+        )
+
+    def _explain_input_gradient(self, view: View, index: Index) -> Explanation:
+        n, c, y, x = index
+        grads, weight = view.grad_output, view.array("weight")
+        settings = self.window(view.input().shape[1:])
+        group_in, group_out = weight.shape[1], self.out_channels // self.groups
+        group, i = c // group_in, c % group_in
+        ky, kx, o = self._taps(group_out)
+        reach_y = y + settings.top - ky * settings.dilation_y
+        reach_x = x + settings.left - kx * settings.dilation_x
+        oy, ox = reach_y // settings.stride_y, reach_x // settings.stride_x
+        used = (reach_y % settings.stride_y == 0) & (reach_x % settings.stride_x == 0)
+        used &= (oy >= 0) & (oy < grads.shape[2]) & (ox >= 0) & (ox < grads.shape[3])
+        wy, wx = self._weight_tap(ky, kx)
+        channel = group * group_out + o
+        left = gather(view, "grad_output", np.stack([np.full_like(ky, n), channel, oy, ox], 1), used)
+        right = gather(view, "weight", np.stack([channel, np.full_like(ky, i), wy, wx], 1))
+        terms = product_terms(left, right, used)
+        value = last(terms, zero_of(view, "input.gradient"))
+        shape = (*self.kernel, group_out)
+        grid = np.arange(len(terms)).reshape(shape).transpose(2, 0, 1)
+        inside, channels = used.reshape(shape)[:, :, 0], group * group_out + np.arange(group_out)
+        rows, columns = oy.reshape(shape)[:, 0, 0], ox.reshape(shape)[0, :, 0]
+        patches = (
+            self._patch("gradient", left.tensor, left.values, channels, rows, columns, inside, grid),
+            self._patch(
+                "weight", right.tensor, right.values, channels,
+                wy.reshape(shape)[:, 0, 0], wx.reshape(shape)[0, :, 0], np.ones_like(inside), grid,
+            ),
+        )
+        return finish(
+            view, "input.gradient", index, kind="sum",
+            formula="sum of output gradient \N{MULTIPLICATION SIGN} weight over all windows that saw this pixel",
+            order="kernel row, kernel column, output channel",
+            value=value, terms=terms, patches=patches,
+            stages=(Stage("= gradient", float(value), f"{int(used.sum())} products that reach this pixel"),),
+            sentence=f"The loss changes by {number(value)} per unit of this pixel. "
+            f"{strongest(terms, float(value))}",
+        )
+
+    def _explain_weight_gradient(self, view: View, index: Index) -> Explanation:
+        o, i, wy, wx = index
+        image_array, grads = view.input(), view.grad_output
+        settings = self.window(image_array.shape[1:])
+        group_in = self.in_channels // self.groups
+        channel = o // (self.out_channels // self.groups) * group_in + i
+        ky, kx = (int(k) for k in self._weight_tap(np.array(wy), np.array(wx)))
+        rows = np.arange(grads.shape[2]) * settings.stride_y + ky * settings.dilation_y - settings.top
+        columns = np.arange(grads.shape[3]) * settings.stride_x + kx * settings.dilation_x - settings.left
+        oy = np.flatnonzero((rows >= 0) & (rows < image_array.shape[2]))
+        ox = np.flatnonzero((columns >= 0) & (columns < image_array.shape[3]))
+        samples = image_array.shape[0]
+        n, a, b = (part.ravel() for part in np.meshgrid(np.arange(samples), oy, ox, indexing="ij"))
+        left = gather(view, "input", np.stack([n, np.full_like(n, channel), rows[a], columns[b]], 1))
+        right = gather(view, "grad_output", np.stack([n, np.full_like(n, o), a, b], 1))
+        per_sample = len(oy) * len(ox)
+        terms = product_terms(left, right, None, chunked(samples, per_sample))
+        value, stage = add_chunks(terms, zero_of(view, "weight.gradient"))
+        shown = min(samples, 4)
+        grid = np.arange(shown * per_sample).reshape(shown, len(oy), len(ox))
+        inside = np.ones((len(oy), len(ox)), np.bool_)
+        patches = (
+            Patch("input", left.tensor, left.values[: grid.size].reshape(grid.shape), np.arange(shown),
+                  rows[oy], columns[ox], inside, grid),
+            Patch("gradient", right.tensor, right.values[: grid.size].reshape(grid.shape), np.arange(shown),
+                  oy, ox, inside, grid),
+        )
+        return finish(
+            view, "weight.gradient", index, kind="sum",
+            formula="sum over samples and positions of input \N{MULTIPLICATION SIGN} output gradient",
+            order=f"sample, output row, output column within {CHUNKS} chunks of the batch; then the chunks",
+            value=value, terms=terms, stages=(stage, Stage("= gradient", float(value))), patches=patches,
+            notes=(f"grids show samples 0 to {shown - 1} of {samples}",) if samples > shown else (),
+            sentence=f"{place(view.tensor_name('weight.gradient'), index)} is {number(value)}, "
+            f"the sum of {len(terms)} products.",
+        )
+
+    def _explain_bias_gradient(self, view: View, index: Index) -> Explanation:
+        grads = view.grad_output
+        n, y, x = np.indices((grads.shape[0], *grads.shape[2:])).reshape(3, -1)
+        operand = gather(view, "grad_output", np.stack([n, np.full_like(n, index[0]), y, x], 1))
+        terms = sum_terms(operand, chunked(grads.shape[0], grads.shape[2] * grads.shape[3]))
+        value, stage = add_chunks(terms, zero_of(view, "bias.gradient"))
+        return finish(
+            view, "bias.gradient", index, kind="sum",
+            formula="sum of the output gradient over samples and positions",
+            order=f"sample, row, column within {CHUNKS} chunks of the batch; then the chunks",
+            value=value, terms=terms, stages=(stage, Stage("= gradient", float(value))),
+            sentence=f"The bias moves {len(terms)} pixels alike, so its gradient is their sum, {number(value)}.",
+        )

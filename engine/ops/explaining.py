@@ -1,0 +1,175 @@
+"""Pieces from which ops put their explanations together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.device import replay
+from engine.errors import StateError
+from engine.explanation import Explanation, Kind, Operand, Patch, Stage, Terms, no_terms
+from engine.kernels.scalar import CHUNKS, chunk_start
+from engine.ops.base import View, phase_of
+from engine.typing import Array, Index, Scalar
+
+
+def number(value: float) -> str:
+    """Return a number for a sentence: four significant digits, with a true minus sign."""
+    return f"{float(value):.4g}".replace("-", "\N{MINUS SIGN}")
+
+
+def place(tensor: str, index: Sequence[int]) -> str:
+    """Return ``conv2.output[0, 5, 7, 4]``."""
+    return f"{tensor}[{', '.join(str(int(i)) for i in index)}]"
+
+
+def finish(
+    view: View,
+    result: str,
+    index: Index,
+    *,
+    kind: Kind,
+    formula: str,
+    order: str,
+    value: Any,
+    sentence: str,
+    terms: Terms | None = None,
+    stages: tuple[Stage, ...] = (),
+    patches: tuple[Patch, ...] = (),
+    decisive: int | None = None,
+    notes: tuple[str, ...] = (),
+) -> Explanation:
+    """Put an explanation together and look up the stored number to compare with."""
+    array = view.array(result)
+    stored: Scalar = array[index]
+    return Explanation(
+        layer=view.layer,
+        phase=phase_of(result),
+        tensor=view.tensor_name(result),
+        index=index,
+        kind=kind,
+        formula=formula,
+        order=order,
+        terms=no_terms() if terms is None else terms,
+        stages=stages,
+        value=stored.dtype.type(value),
+        stored=stored,
+        patches=patches,
+        decisive=decisive,
+        sentence=sentence,
+        notes=notes,
+    )
+
+
+def gather(view: View, name: str, indices: Array, used: Array | None = None) -> Operand:
+    """Return an operand: the values of tensor `name` at `indices` (terms, rank); 0 where not `used`."""
+    array = view.array(name)
+    if used is None:
+        values = array[tuple(indices.T)]
+        return Operand(view.tensor_name(name), np.ascontiguousarray(values), indices)
+    safe = np.where(used[:, None], indices, 0)
+    values = np.where(used, array[tuple(safe.T)], array.dtype.type(0))
+    shown = np.where(used[:, None], indices, -1)
+    return Operand(view.tensor_name(name), np.ascontiguousarray(values), shown)
+
+
+def product_terms(
+    left: Operand, right: Operand, used: Array | None = None, starts: tuple[int, ...] = (0,)
+) -> Terms:
+    """Return the terms of a sum of products, replayed with fused multiply-adds."""
+    with np.errstate(all="ignore"):
+        contributions = left.values * right.values
+    totals = replay.products(left.values, right.values, used, starts)
+    return Terms((left, right), contributions, totals, starts)
+
+
+def sum_terms(operand: Operand, starts: tuple[int, ...] = (0,)) -> Terms:
+    """Return the terms of a plain sum."""
+    return Terms((operand,), operand.values, replay.sums(operand.values, starts), starts)
+
+
+def chunked(samples: int, per_sample: int) -> tuple[int, ...]:
+    """Return at which term each chunk of the batch starts."""
+    return tuple(chunk_start(chunk, samples) * per_sample for chunk in range(CHUNKS))
+
+
+def add_chunks(terms: Terms, zero: Scalar) -> tuple[Scalar, Stage]:
+    """Add the totals of the chunks in order; return the sum and a stage that shows it."""
+    ends = [*terms.chunk_starts[1:], len(terms)]
+    parts = [
+        terms.totals[end - 1] if end > start else zero
+        for start, end in zip(terms.chunk_starts, ends, strict=True)
+    ]
+    total = replay.sums(np.array(parts, zero.dtype))[-1]
+    full = " + ".join(number(float(p)) for p, s, e in zip(parts, terms.chunk_starts, ends, strict=True) if e > s)
+    return total, Stage("sum of chunks", float(total), full)
+
+
+def last(terms: Terms, zero: Scalar) -> Scalar:
+    """Return the total after the last term, or zero if there is none."""
+    result: Scalar = terms.totals[-1] if len(terms) else zero
+    return result
+
+
+def zero_of(view: View, result: str) -> Scalar:
+    """Return 0 in the dtype of a result."""
+    zero: Scalar = view.array(result).dtype.type(0)
+    return zero
+
+
+def elementwise(
+    view: View,
+    result: str,
+    index: Index,
+    sources: Sequence[tuple[str, str, Index]],
+    steps: Sequence[tuple[str, Any, str]],
+    formula: str,
+) -> Explanation:
+    """Explain a number that depends on a few others at known places.
+
+    Parameters
+    ----------
+    sources : sequence of (label, tensor, index)
+    steps : sequence of (label, value, formula)
+        The computation; the last value is the result.
+    """
+    stages = [
+        Stage(label, float(view.array(name)[where]), place(view.tensor_name(name), where))
+        for label, name, where in sources
+    ]
+    stages += [Stage(label, float(value), text) for label, value, text in steps]
+    value = steps[-1][1]
+    inputs = ", ".join(f"{stage.label} = {number(stage.value)}" for stage in stages[: len(sources)])
+    return finish(
+        view,
+        result,
+        index,
+        kind="map",
+        formula=formula,
+        order="one element, no sum",
+        value=value,
+        stages=tuple(stages),
+        sentence=f"{place(view.tensor_name(result), index)} is {number(value)}: {formula}, with {inputs}.",
+    )
+
+
+def strongest(terms: Terms, total: float) -> str:
+    """Say which term moved a sum most."""
+    if not len(terms):
+        return "Nothing reaches it, so it is 0."
+    best = int(np.argmax(np.abs(np.nan_to_num(terms.contributions, posinf=np.inf))))
+    term = terms[best]
+    if term.indices[0] is None:
+        return f"All {len(terms)} products are 0."
+    values = " \N{MULTIPLICATION SIGN} ".join(number(v) for v in term.values)
+    return (
+        f"The strongest of its {len(terms)} terms is number {best}: "
+        f"{place(term.tensors[0], term.indices[0])}, {values} = {number(term.contribution)}."
+    )
+
+
+def unknown_result(view: View, result: str) -> StateError:
+    """Return the error for a result that an op does not have."""
+    return StateError(f"{view.layer}: nothing is known of {result!r} here; explain output or a gradient")

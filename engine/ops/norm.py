@@ -1,0 +1,216 @@
+"""Batch normalisation (Ioffe and Szegedy 2015, arXiv:1502.03167)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from engine.device import Launch, replay
+from engine.errors import ShapeError
+from engine.explanation import Explanation, Operand, Stage
+from engine.kernels import scalar
+from engine.kernels.scalar import CHUNKS
+from engine.kernels.settings import Normalization
+from engine.ops.base import Op, Site, View, flat_planes
+from engine.ops.explaining import (
+    add_chunks,
+    chunked,
+    elementwise,
+    finish,
+    gather,
+    number,
+    place,
+    product_terms,
+    sum_terms,
+    unknown_result,
+    zero_of,
+)
+from engine.shapes import image, with_batch
+from engine.typing import Index, Scalar, Shape
+
+
+@dataclass(frozen=True)
+class BatchNorm2d(Op):
+    """(x - mean) / sqrt(variance + epsilon) * weight + bias, per channel.
+
+    `momentum` is the weight of the new batch; the running variance is unbiased (n - 1), the one
+    used for normalising is not (n), as in PyTorch.
+    """
+
+    name: ClassVar[str] = "batch_norm2d"
+    kernels: ClassVar[tuple[str, ...]] = (
+        "batch_norm_sum",
+        "batch_norm_squares",
+        "batch_norm_mean",
+        "batch_norm_running",
+        "batch_norm_forward",
+        "batch_norm_backward_weight",
+        "batch_norm_backward_bias",
+        "batch_norm_backward_input",
+        "batch_norm_backward_input_fixed",
+        "sum_chunks",
+    )
+
+    channels: int
+    epsilon: float
+    momentum: float
+
+    @property
+    def changes_state(self) -> bool:
+        """Training moves the running statistics."""
+        return True
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return the input's shape."""
+        channels, _, _ = image(inputs[0])
+        if channels != self.channels:
+            raise ShapeError(
+                f"expected {self.channels} channels (n, {self.channels}, h, w), received "
+                f"{with_batch(inputs[0])}; use BatchNorm2d({channels})"
+            )
+        return inputs[0]
+
+    def _settings(self, at: Site) -> Normalization:
+        return Normalization(*flat_planes(at.output.shape), self.epsilon, self.momentum)
+
+    def forward(self, at: Site) -> list[Launch]:
+        """Two passes for the statistics of the batch (training), then one to normalise."""
+        s, weight, bias = self._settings(at), at.parameters["weight"], at.parameters["bias"]
+        if not at.training:
+            mean, variance = at.state["running_mean"], at.state["running_var"]
+            return [Launch("batch_norm_forward", (at.x, mean, variance, weight, bias, at.output), s)]
+        mean, variance = (at.scratch(n, (self.channels,)) for n in ("batch_mean", "batch_variance"))
+        partial = at.scratch("statistics_chunks", (CHUNKS, self.channels))
+        launches = [
+            Launch("batch_norm_sum", (at.x, partial), s),
+            Launch("batch_norm_mean", (partial, mean), s),
+            Launch("batch_norm_squares", (at.x, mean, partial), s),
+            Launch("batch_norm_mean", (partial, variance), s),
+            Launch("batch_norm_forward", (at.x, mean, variance, weight, bias, at.output), s),
+        ]
+        if at.update_statistics:
+            running = (at.state["running_mean"], at.state["running_var"])
+            launches.append(Launch("batch_norm_running", (mean, variance, *running), s))
+        return launches
+
+    def backward(self, at: Site) -> list[Launch]:
+        """Channel sums first: they are the gradients of weight and bias and enter the third."""
+        s, weight = self._settings(at), at.parameters["weight"]
+        if at.training:
+            mean, variance = (at.scratch(n, (self.channels,)) for n in ("batch_mean", "batch_variance"))
+        else:
+            mean, variance = at.state["running_mean"], at.state["running_var"]
+        partial = at.scratch("gradient_chunks", (CHUNKS, self.channels))
+        needed = at.grad_inputs[0] is not None and at.training
+        launches, sums = [], {}
+        for name in ("weight", "bias"):
+            if name not in at.gradients and not needed:
+                continue
+            sums[name] = at.gradients.get(name) or at.scratch(f"{name}_sum", (self.channels,))
+            if name == "weight":
+                first = Launch("batch_norm_backward_weight", (at.x, mean, variance, at.grad, partial), s)
+            else:
+                first = Launch("batch_norm_backward_bias", (at.grad, partial), s)
+            launches += [first, Launch("sum_chunks", (partial, sums[name]))]
+        target = at.grad_inputs[0]
+        if target is not None and at.training:
+            buffers = (at.x, mean, variance, weight, sums["weight"], sums["bias"], at.grad, target)
+            launches.append(Launch("batch_norm_backward_input", buffers, s))
+        elif target is not None:
+            launches.append(Launch("batch_norm_backward_input_fixed", (variance, weight, at.grad, target), s))
+        return launches
+
+    # -- explanation -------------------------------------------------------------------------
+
+    def _statistics(self, view: View) -> tuple[str, str]:
+        return ("saved.batch_mean", "saved.batch_variance") if view.training else ("running_mean", "running_var")
+
+    def _normal(self, view: View, index: Index) -> tuple[Scalar, Scalar]:
+        """Return 1 / deviation and the normalised x at a place."""
+        mean_name, variance_name = self._statistics(view)
+        mean, variance = view.array(mean_name)[index[1]], view.array(variance_name)[index[1]]
+        inverse = replay.call(scalar.inverse_deviation, variance, self.epsilon)
+        return inverse, replay.call(scalar.normalize, view.input()[index], mean, inverse)
+
+    def explain(self, view: View, result: str, index: Index) -> Explanation:
+        """Explain an output, or one number of the three gradients."""
+        if result == "output":
+            return self._explain_output(view, index)
+        if result == "input.gradient":
+            return self._explain_input_gradient(view, index)
+        if result in ("weight.gradient", "bias.gradient"):
+            return self._explain_channel_sum(view, result, index)
+        raise unknown_result(view, result)
+
+    def _explain_output(self, view: View, index: Index) -> Explanation:
+        c = (index[1],)
+        mean, variance = self._statistics(view)
+        inverse, normal = self._normal(view, index)
+        value = replay.call(scalar.scale_and_shift, normal, view.array("weight")[c], view.array("bias")[c])
+        sources = [
+            ("x", "input", index), ("mean", mean, c), ("variance", variance, c),
+            ("weight", "weight", c), ("bias", "bias", c),
+        ]
+        steps = [
+            ("1 / deviation", inverse, f"1 / sqrt(variance + {self.epsilon:g})"),
+            ("normalised", normal, "(x \N{MINUS SIGN} mean) / deviation"),
+            ("= output", value, "normalised \N{MULTIPLICATION SIGN} weight + bias"),
+        ]
+        formula = "(x \N{MINUS SIGN} mean) / deviation \N{MULTIPLICATION SIGN} weight + bias"
+        return elementwise(view, "output", index, sources, steps, formula)
+
+    def _explain_input_gradient(self, view: View, index: Index) -> Explanation:
+        c = (index[1],)
+        inverse, normal = self._normal(view, index)
+        grad, weight = view.grad_output[index], view.array("weight")[c]
+        sources = [("output gradient", "grad_output", index), ("weight", "weight", c)]
+        if not view.training:
+            value = grad * (weight * inverse)
+            steps = [
+                ("1 / deviation", inverse, "from the running variance"),
+                ("= gradient", value, "gradient \N{MULTIPLICATION SIGN} weight / deviation"),
+            ]
+            return elementwise(view, "input.gradient", index, sources, steps, "gradient \N{MULTIPLICATION SIGN} weight / deviation")
+        shape = view.grad_output.shape
+        count = grad.dtype.type(shape[0] * shape[2] * shape[3])
+        sums = {
+            name: (view.array(f"{name}.gradient") if view.has(f"{name}.gradient") else view.array(f"saved.{name}_sum"))[c]
+            for name in ("weight", "bias")
+        }
+        value = replay.call(
+            scalar.batch_norm_gradient, grad, normal, weight, inverse,
+            sums["bias"] / count, sums["weight"] / count,
+        )
+        steps = [
+            ("1 / deviation", inverse, f"1 / sqrt(variance + {self.epsilon:g})"),
+            ("normalised", normal, "(x \N{MINUS SIGN} mean) / deviation"),
+            ("mean gradient", sums["bias"] / count, f"over {int(count)} pixels of the channel"),
+            ("mean of g \N{MULTIPLICATION SIGN} normalised", sums["weight"] / count, "likewise"),
+            ("= gradient", value, "weight / deviation (g \N{MINUS SIGN} mean g \N{MINUS SIGN} normalised \N{MULTIPLICATION SIGN} mean)"),
+        ]
+        return elementwise(view, "input.gradient", index, sources, steps, "gradient through the statistics of the batch")
+
+    def _explain_channel_sum(self, view: View, result: str, index: Index) -> Explanation:
+        grads = view.grad_output
+        n, y, x = np.indices((grads.shape[0], *grads.shape[2:])).reshape(3, -1)
+        places = np.stack([n, np.full_like(n, index[0]), y, x], 1)
+        right = gather(view, "grad_output", places)
+        starts = chunked(grads.shape[0], grads.shape[2] * grads.shape[3])
+        if result == "bias.gradient":
+            terms, formula = sum_terms(right, starts), "sum of the output gradient over the channel"
+        else:
+            mean_name, variance_name = self._statistics(view)
+            inverse = replay.call(scalar.inverse_deviation, view.array(variance_name)[index[0]], self.epsilon)
+            mean = view.array(mean_name)[index[0]]
+            values = (view.input()[tuple(places.T)] - mean) * inverse
+            terms = product_terms(Operand(f"{view.layer}.normalised", values, places), right, None, starts)
+            formula = "sum of normalised x \N{MULTIPLICATION SIGN} output gradient over the channel"
+        value, stage = add_chunks(terms, zero_of(view, result))
+        return finish(
+            view, result, index, kind="sum", formula=formula,
+            order=f"sample, row, column within {CHUNKS} chunks of the batch; then the chunks",
+            value=value, terms=terms, stages=(stage, Stage("= gradient", float(value))),
+            sentence=f"{place(view.tensor_name(result), index)} is {number(value)}, a sum over {len(terms)} pixels.",
+        )

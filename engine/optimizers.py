@@ -1,0 +1,243 @@
+"""Optimisers: one launch per parameter, moments beside it, rates that change every step."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from engine.config import Configurable
+from engine.device import Buffer, Launch, replay
+from engine.errors import ConfigurationError
+from engine.explanation import Explanation
+from engine.kernels import scalar
+from engine.kernels.settings import AdamSettings, SgdSettings
+from engine.ops.base import View
+from engine.ops.explaining import elementwise
+from engine.schedules import ConstantRate, Schedule
+from engine.typing import Index
+
+RATES = 4
+"""Length of the buffer of rates that every optimiser shares."""
+
+
+def _fraction(name: str, value: float) -> float:
+    if not 0 <= value < 1:
+        raise ConfigurationError(f"{name}: expected 0 up to, but not 1, received {value}")
+    return float(value)
+
+
+def _not_negative(name: str, value: float) -> float:
+    if not (math.isfinite(value) and value >= 0):
+        raise ConfigurationError(f"{name}: expected a number of at least 0, received {value}")
+    return float(value)
+
+
+class Optimizer(Configurable):
+    """Base of all optimisers.
+
+    Parameters
+    ----------
+    learning_rate : float or schedule
+    """
+
+    moments: ClassVar[tuple[str, ...]]
+    """Names of the tensors it keeps per parameter, all starting at zero."""
+
+    learning_rate: float | Schedule
+
+    def _set_rate(self, learning_rate: float | Callable[[int], float]) -> None:
+        if isinstance(learning_rate, Schedule):
+            self.learning_rate = learning_rate
+        elif isinstance(learning_rate, (int, float, np.floating)) and math.isfinite(learning_rate) and learning_rate >= 0:
+            self.learning_rate = float(learning_rate)
+        else:
+            raise ConfigurationError(
+                f"learning_rate: expected a number of at least 0 or a schedule, received {learning_rate!r}"
+            )
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0."""
+        schedule = self.learning_rate
+        return schedule(step) if isinstance(schedule, Schedule) else ConstantRate(schedule)(step)
+
+    @abstractmethod
+    def rates(self, step: int) -> tuple[float, ...]:
+        """Return what the update kernel needs at this step; the learning rate comes first."""
+
+    @abstractmethod
+    def update(self, weight: Buffer, grad: Buffer, moments: Sequence[Buffer], rates: Buffer) -> Launch:
+        """Return the launch that updates one parameter in place."""
+
+    @abstractmethod
+    def explain(self, view: View, result: str, index: Index) -> Explanation:
+        """Explain one updated number; `view` has ``NAME.before``, ``NAME.gradient`` and moments before."""
+
+
+class SGD(Optimizer):
+    """v = momentum * v + gradient; w = w - learning_rate * v (PyTorch's form).
+
+    Parameters
+    ----------
+    learning_rate : float or schedule
+    momentum : float
+    nesterov : bool
+        Step along gradient + momentum * v instead of v.
+    weight_decay : float
+        Adds weight_decay * w to the gradient.
+
+    References
+    ----------
+    Sutskever et al. 2013, "On the importance of initialization and momentum in deep learning".
+    """
+
+    moments = ("velocity",)
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        self._set_rate(learning_rate)
+        self.momentum, self.nesterov = _fraction("momentum", momentum), bool(nesterov)
+        self.weight_decay = _not_negative("weight_decay", weight_decay)
+        if self.nesterov and not self.momentum:
+            raise ConfigurationError("nesterov: needs a momentum above 0, received 0")
+
+    def rates(self, step: int) -> tuple[float, ...]:
+        """Return the learning rate."""
+        return (self.rate(step),)
+
+    def update(self, weight: Buffer, grad: Buffer, moments: Sequence[Buffer], rates: Buffer) -> Launch:
+        """Return the launch that updates one parameter."""
+        settings = SgdSettings(self.momentum, self.weight_decay, int(self.nesterov))
+        return Launch("sgd_update", (weight, grad, moments[0], rates), settings)
+
+    def explain(self, view: View, result: str, index: Index) -> Explanation:
+        """Explain one updated number."""
+        w, g = view.array(f"{result}.before")[index], view.array(f"{result}.gradient")[index]
+        before = view.array(f"{result}.velocity.before")[index]
+        slope = replay.call(scalar.decayed_gradient, g, w, self.weight_decay)
+        velocity = replay.call(scalar.sgd_velocity, before, slope, self.momentum)
+        step = replay.call(scalar.sgd_velocity, velocity, slope, self.momentum) if self.nesterov else velocity
+        value = replay.call(scalar.sgd_weight, w, step, view.rates[0])
+        sources = [
+            ("weight", f"{result}.before", index),
+            ("gradient", f"{result}.gradient", index),
+            ("velocity", f"{result}.velocity.before", index),
+        ]
+        steps: list[tuple[str, Any, str]] = [("learning rate", view.rates[0], "")]
+        if self.weight_decay:
+            steps.append(("with decay", slope, f"gradient + {self.weight_decay:g} \N{MULTIPLICATION SIGN} weight"))
+        steps.append(("new velocity", velocity, f"{self.momentum:g} \N{MULTIPLICATION SIGN} velocity + gradient"))
+        if self.nesterov:
+            steps.append(("look-ahead", step, f"{self.momentum:g} \N{MULTIPLICATION SIGN} new velocity + gradient"))
+        steps.append(("step", -view.rates[0] * float(step), "\N{MINUS SIGN}learning rate \N{MULTIPLICATION SIGN} velocity"))
+        steps.append(("= new weight", value, "weight + step"))
+        formula = "weight \N{MINUS SIGN} learning rate \N{MULTIPLICATION SIGN} velocity"
+        return elementwise(view, result, index, sources, steps, formula)
+
+
+class Adam(Optimizer):
+    """Adam: steps scaled by running means of gradient and squared gradient.
+
+    Parameters
+    ----------
+    learning_rate : float or schedule
+    betas : (float, float)
+    eps : float
+        Added after the bias correction (PyTorch's place).
+    weight_decay : float
+        Adds weight_decay * w to the gradient.
+
+    References
+    ----------
+    Kingma and Ba 2015, arXiv:1412.6980, algorithm 1.
+    """
+
+    moments = ("first_moment", "second_moment")
+    decoupled: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 1e-3,
+        betas: Sequence[float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        self._set_rate(learning_rate)
+        if len(betas) != 2:
+            raise ConfigurationError(f"betas: expected two numbers, received {betas!r}")
+        self.betas = (_fraction("betas[0]", betas[0]), _fraction("betas[1]", betas[1]))
+        self.eps = _not_negative("eps", eps)
+        self.weight_decay = _not_negative("weight_decay", weight_decay)
+
+    def rates(self, step: int) -> tuple[float, ...]:
+        """Return learning rate, bias-corrected step size, and root of the second correction."""
+        rate = self.rate(step)
+        first, second = (1 - beta ** (step + 1) for beta in self.betas)
+        return rate, rate / first, math.sqrt(second)
+
+    def update(self, weight: Buffer, grad: Buffer, moments: Sequence[Buffer], rates: Buffer) -> Launch:
+        """Return the launch that updates one parameter."""
+        settings = AdamSettings(*self.betas, self.eps, self.weight_decay, int(self.decoupled))
+        return Launch("adam_update", (weight, grad, *moments, rates), settings)
+
+    def explain(self, view: View, result: str, index: Index) -> Explanation:
+        """Explain one updated number."""
+        w, slope = view.array(f"{result}.before")[index], view.array(f"{result}.gradient")[index]
+        names = [f"{result}.{moment}.before" for moment in self.moments]
+        m, v = (view.array(name)[index] for name in names)
+        rate, step_size, root = view.rates[:3]
+        kind = w.dtype.type
+        steps: list[tuple[str, Any, str]] = [("learning rate", rate, "")]
+        decay = f"{self.weight_decay:g} \N{MULTIPLICATION SIGN} weight"
+        if self.decoupled:
+            w = replay.call(scalar.sgd_weight, w, kind(self.weight_decay) * w, rate)
+            steps.append(("decayed weight", w, f"weight \N{MINUS SIGN} learning rate \N{MULTIPLICATION SIGN} {decay}"))
+        else:
+            slope = replay.call(scalar.decayed_gradient, slope, w, self.weight_decay)
+            if self.weight_decay:
+                steps.append(("with decay", slope, f"gradient + {decay}"))
+        m = replay.call(scalar.first_moment, m, slope, self.betas[0])
+        v = replay.call(scalar.second_moment, v, slope, self.betas[1])
+        value = replay.call(scalar.adam_weight, w, m, v, step_size, root, self.eps)
+        steps += [
+            ("new first moment", m, f"{self.betas[0]:g} \N{MULTIPLICATION SIGN} m + {1 - self.betas[0]:g} \N{MULTIPLICATION SIGN} gradient"),
+            ("new second moment", v, f"{self.betas[1]:g} \N{MULTIPLICATION SIGN} v + {1 - self.betas[1]:g} \N{MULTIPLICATION SIGN} gradient\N{SUPERSCRIPT TWO}"),
+            ("step size", step_size, "learning rate / (1 \N{MINUS SIGN} beta1^t)"),
+            ("= new weight", value, "weight \N{MINUS SIGN} step size \N{MULTIPLICATION SIGN} m / (sqrt(v) / sqrt(1 \N{MINUS SIGN} beta2^t) + eps)"),
+        ]
+        sources = [
+            ("weight", f"{result}.before", index),
+            ("gradient", f"{result}.gradient", index),
+            ("first moment", names[0], index),
+            ("second moment", names[1], index),
+        ]
+        formula = "weight \N{MINUS SIGN} step size \N{MULTIPLICATION SIGN} corrected mean / corrected deviation"
+        return elementwise(view, result, index, sources, steps, formula)
+
+
+class AdamW(Adam):
+    """Adam with weight decay apart from the gradient: w = w - learning_rate * weight_decay * w first.
+
+    References
+    ----------
+    Loshchilov and Hutter 2019, arXiv:1711.05101.
+    """
+
+    decoupled = True
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 1e-3,
+        betas: Sequence[float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(learning_rate, betas, eps, weight_decay)

@@ -1,0 +1,400 @@
+"""Program: a model, its loss and its optimiser as one flat table of operations over planned memory.
+
+Lowering walks the graph once forward, once for the loss, once backward and once for the update, and
+asks every op for its launches. The result never changes: a training step runs rows ``0..n``, the
+debugger runs the same rows a few at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.device import Buffer, Launch, Progress, Role
+from engine.errors import ConfigurationError, UnknownName
+from engine.layers.base import Parameter
+from engine.losses import Loss, LossSite
+from engine.ops.base import Site
+from engine.optimizers import RATES, Optimizer
+from engine.typing import Array, Phase, Shape
+
+if TYPE_CHECKING:
+    from engine.model import Model, ModelNode
+
+Moments = dict[str, tuple[Buffer, ...]]
+"""The optimiser's tensors by parameter name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A row of the program as people see it: one layer in one phase.
+
+    Parameters
+    ----------
+    index : int
+        Place in `Program.operations`.
+    phase : Phase
+    layer : str
+        Node name; ``"loss"`` for the loss, the first input's name for the load.
+    kind : str
+        Name of the op: ``"conv2d"``, ``"load"``, ``"sgd"``.
+    results : tuple of str
+        What it computes: ``"output"``, ``"weight.gradient"``, ``"weight"`` ...
+    start, stop : int
+        Its launches.
+    changes_state : bool
+        Whether it changes what outlives the batch: parameters, moments, running statistics.
+    """
+
+    index: int
+    phase: Phase
+    layer: str
+    kind: str
+    results: tuple[str, ...]
+    start: int
+    stop: int
+    changes_state: bool
+
+
+class Program:
+    """A model lowered for one batch size.
+
+    Parameters
+    ----------
+    model : Model
+    batch : int
+    training : bool
+        Whether batch statistics and dropout are in force.
+    update_statistics : bool
+        Whether running statistics may move.
+    backward : bool
+        Add a backward pass from gradients that the caller writes to `output_gradients`; gradients go
+        to memory of the program's own.
+    loss, optimizer, moments
+        Add loss, backward and update phases; gradients go to the parameters.
+    progress : callable or None
+        Told about every kernel that is compiled or loaded.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        batch: int,
+        *,
+        training: bool = False,
+        update_statistics: bool = True,
+        backward: bool = False,
+        loss: Loss | None = None,
+        optimizer: Optimizer | None = None,
+        moments: Moments | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.model, self.batch, self.training = model, batch, training
+        self.update_statistics = update_statistics
+        self.loss, self.optimizer, self.moments = loss, optimizer, moments or {}
+        self._arena = model.backend.arena()
+        self._launches: list[Launch] = []
+        self.operations: tuple[Operation, ...] = ()
+        self.tensors: dict[str, Buffer] = {}
+        self.producers: dict[str, int] = {}
+        self.sites: dict[str, Site] = {}
+        self.gradients: dict[str, Buffer] = {}
+        self.output_gradients: dict[str, Buffer] = {}
+        self.loss_site: LossSite | None = None
+        self.rates = self._request("rates", (RATES,), model.dtype)
+        self.counters = self._request("counters", (2,), "int64")
+        self._uses = {name: 0 for name in (n.name for n in model.nodes)}
+        for node in model.nodes:
+            for name in node.inputs:
+                self._uses[name] += 1
+        self._lower_forward()
+        if loss is not None:
+            self._lower_loss(loss)
+        if loss is not None or backward:
+            _Backward(self).lower()
+        if optimizer is not None:
+            self._lower_update(optimizer)
+        self.memory_bytes = self._arena.commit()
+        self._executable = model.backend.prepare(self._launches, model.dtype, progress)
+
+    # -- lowering ----------------------------------------------------------------------------
+
+    def _request(self, name: str, shape: Shape, dtype: str, role: Role = "plain") -> Buffer:
+        return self._arena.request(name, shape, dtype, role)
+
+    def _tensor(self, name: str, shape: Shape, role: Role = "activation") -> Buffer:
+        """Plan a tensor that people can look at under its name."""
+        self.tensors[name] = self._request(name, shape, self.model.dtype, role)
+        return self.tensors[name]
+
+    def _add(
+        self, phase: Phase, layer: str, kind: str, results: Sequence[str], launches: Sequence[Launch],
+        changes_state: bool = False,
+    ) -> None:
+        """Append an operation."""
+        start = len(self._launches)
+        self._launches.extend(launches)
+        index = len(self.operations)
+        row = Operation(index, phase, layer, kind, tuple(results), start, len(self._launches), changes_state)
+        self.operations = (*self.operations, row)
+        for result in results:
+            self.producers[f"{layer}.{result}"] = index
+
+    def _scratch(self, node: str) -> object:
+        def make(name: str, shape: Shape, dtype: str, role: Role) -> Buffer:
+            return self._request(f"{node}.saved.{name}", shape, dtype, role)
+
+        return make
+
+    def _lower_forward(self) -> None:
+        model = self.model
+        for name in model.inputs:
+            self._tensor(name, (self.batch, *model.node(name).output_shape))
+        self._add("load", model.inputs[0], "load", ("output",), ())
+        for name in model.inputs:
+            self.producers[name] = 0
+        for stream, node in enumerate(model.nodes):
+            if node.layer is None:
+                continue
+            output = self._tensor(node.tensor, (self.batch, *node.output_shape))
+            layer = node.layer
+            site = Site(
+                inputs=tuple(self.tensors[model.node(name).tensor] for name in node.inputs),
+                output=output,
+                parameters={n: p.attached() for n, p in layer.parameters.items()},
+                state=layer.state,
+                training=self.training,
+                counters=self.counters,
+                stream=stream,
+                make_scratch=self._scratch(node.name),  # type: ignore[arg-type]
+                update_statistics=self.update_statistics,
+            )
+            self.sites[node.name] = site
+            for name, parameter in layer.parameters.items():
+                self.tensors[f"{node.name}.{name}"] = parameter.attached()
+            for name, state in layer.state.items():
+                self.tensors[f"{node.name}.{name}"] = state
+            moves = self.training and self.update_statistics and layer.op.changes_state
+            self._add("forward", node.name, layer.op.name, ("output",), layer.op.forward(site), moves)
+
+    def _lower_loss(self, loss: Loss) -> None:
+        if len(self.model.outputs) != 1:
+            raise ConfigurationError(
+                f"loss: expected a model with one output, received {len(self.model.outputs)} "
+                f"({', '.join(self.model.outputs)}); train a Model with outputs= the one that has a target"
+            )
+        if loss.reduction == "none":
+            raise ConfigurationError('loss reduction: training needs "mean" or "sum", received "none"')
+        output = self.model.node(self.model.outputs[0])
+        prediction = self.tensors[output.tensor]
+        # Encoding a target of zeros tells the shapes of the fields.
+        sample = np.zeros(loss.items_shape(prediction.shape), np.int64)
+        fields = {
+            name: self._tensor(f"loss.{name}", array.shape, "plain")
+            for name, array in loss.encode(sample, prediction.shape).items()
+        }
+        site = Site((prediction,), prediction, {}, {}, self.training, self.counters, 0, self._scratch("loss"))  # type: ignore[arg-type]
+        items = self._tensor("loss.items", loss.items_shape(prediction.shape), "plain")
+        value = self._tensor("loss.output", (1,), "plain")
+        self.loss_site = LossSite(prediction, fields, items, value, site)
+        launches = loss.forward(self.loss_site)
+        self.tensors["loss.penalty"] = self._request("loss.penalty", (1,), self.model.dtype)
+        for parameter in self.model.parameters.values():
+            if parameter.regularizer is not None:
+                launches.append(parameter.regularizer.penalty(parameter.attached(), value))
+        self._add("loss", "loss", type(loss).__name__, ("output",), launches)
+        self.producers["loss.items"] = self.producers["loss.output"]
+
+    def _lower_update(self, optimizer: Optimizer) -> None:
+        done: set[int] = set()
+        for node in self.model.nodes:
+            if node.layer is None or id(node.layer) in done:
+                continue
+            done.add(id(node.layer))
+            launches, names = [], []
+            for name, parameter in node.layer.parameters.items():
+                if parameter.name in self.gradients:
+                    weight, moments = parameter.attached(), self.moments[parameter.name]
+                    launches.append(optimizer.update(weight, self.gradients[parameter.name], moments, self.rates))
+                    names.append(name)
+            if names:
+                self._add("update", node.name, type(optimizer).__name__, names, launches, True)
+
+    # -- running -----------------------------------------------------------------------------
+
+    def load(
+        self, inputs: Sequence[Array], target: Array | None = None, rates: Sequence[float] = (), step: int = 0
+    ) -> None:
+        """Write a batch, its target and the numbers that change every step.
+
+        Raises
+        ------
+        ShapeError, DataError
+            If the target does not fit the loss.
+        """
+        fields = {}
+        if self.loss is not None and self.loss_site is not None and target is not None:
+            fields = self.loss.encode(np.asarray(target), self.loss_site.prediction.shape)
+        for name, array in zip(self.model.inputs, inputs, strict=True):
+            self.tensors[name].write(array)
+        for name, array in fields.items():
+            self.tensors[f"loss.{name}"].write(array)
+        self.rates.write(np.array([*rates, *[0.0] * (RATES - len(rates))]))
+        self.counters.write(np.array([self.model.seed % 2**31, step]))
+
+    def run(self, start: int = 0, stop: int | None = None) -> None:
+        """Run operations ``start..stop``, all by default. Loading is the caller's: see `load`."""
+        stop = len(self.operations) if stop is None else stop
+        if start < stop:
+            self._executable.run(self.operations[start].start, self.operations[stop - 1].stop)
+
+    def buffer(self, name: str) -> Buffer:
+        """Return the memory of a tensor by its full name, ``"conv1.weight.gradient"``.
+
+        Raises
+        ------
+        UnknownName
+            If this program has no such tensor.
+        """
+        found = self.tensors.get(name) or self.gradients.get(name.removesuffix(".gradient"))
+        if found is None:
+            node, _, saved = name.partition(".saved.")
+            site = self.sites.get(node)
+            if not saved or site is None or saved not in site.saved:
+                raise UnknownName("tensor", name, self.tensor_names())
+            return site.saved[saved]
+        return found
+
+    def tensor_names(self) -> list[str]:
+        """Return the names that `read` knows, without the ops' own scratch memory."""
+        return [*self.tensors, *(f"{name}.gradient" for name in self.gradients)]
+
+    def read(self, name: str) -> Array:
+        """Return a tensor as a fresh array in public order."""
+        return self.buffer(name).read()
+
+
+class _Backward:
+    """Lowers the backward pass: who needs which gradient, and how several readers' parts add up."""
+
+    def __init__(self, program: Program) -> None:
+        self.program, self.model = program, program.model
+        self.explicit = program.loss is None
+        self.needed = self._needed()
+        self.pending: dict[str, int] = {}
+        """Gradient parts each node still waits for."""
+        self.filled: set[str] = set()
+
+    def _needed(self) -> set[str]:
+        """Return the nodes whose output gradient somebody needs."""
+        needed: set[str] = set()
+        for node in self.model.nodes:
+            if node.layer is None:
+                # A script asks for input gradients; a training step has no use for them.
+                own = self.explicit
+            else:
+                own = any(p.trainable or self.explicit for p in node.layer.parameters.values())
+            if own or any(name in needed for name in node.inputs):
+                needed.add(node.name)
+        return needed
+
+    def lower(self) -> None:
+        """Append the backward operations."""
+        program, model = self.program, self.model
+        outputs = set(model.outputs)
+        parts = {name: program._uses[name] + (name in outputs) for name in self.needed}
+        self.parts = parts
+        for name in self.needed:
+            shape = (program.batch, *model.node(name).output_shape)
+            program._tensor(f"{name}.grad_output", shape)
+        self._from_outputs()
+        for node in reversed(model.nodes):
+            if node.layer is not None and node.name in self.needed:
+                self._node(node)
+
+    def _target(self, reader: str, slot: str, producer: str) -> tuple[Buffer | None, list[Launch]]:
+        """Return where a reader writes its part of a gradient, and how the part is added."""
+        program = self.program
+        if producer not in self.needed:
+            return None, []
+        total = program.tensors[f"{producer}.grad_output"]
+        if self.parts[producer] == 1:
+            program.tensors[f"{reader}.{slot}"] = total
+            return total, []
+        part = program._tensor(f"{reader}.{slot}", total.shape)
+        kernel = "accumulate" if producer in self.filled else "copy"
+        self.filled.add(producer)
+        return part, [Launch(kernel, (part, total))]
+
+    def _from_outputs(self) -> None:
+        """Start from the loss, or from gradients that the caller writes."""
+        program = self.program
+        if program.loss is not None and program.loss_site is not None:
+            name = self.model.outputs[0]
+            target, after = self._target("loss", "input.gradient", name)
+            program.loss_site.grad = target
+            launches = [*program.loss.backward(program.loss_site), *after]
+            program._add("backward", "loss", type(program.loss).__name__, ("input.gradient",), launches)
+            return
+        for name in self.model.outputs:
+            if name not in self.needed:
+                program.output_gradients[name] = program._request(
+                    f"{name}.given", (program.batch, *self.model.node(name).output_shape), self.model.dtype, "activation"
+                )
+                continue
+            target, after = self._target(name, "given.gradient", name)
+            if target is not None:
+                program.output_gradients[name] = target
+            if after:
+                program._add("backward", name, "copy", (), after)
+
+    def _node(self, node: ModelNode) -> None:
+        program, layer = self.program, node.layer
+        if layer is None:
+            return
+        site = program.sites[node.name]
+        site.grad_output = program.tensors[f"{node.name}.grad_output"]
+        results, after, targets = [], [], []
+        for number, name in enumerate(node.inputs):
+            slot = "input.gradient" if number == 0 else f"input{number + 1}.gradient"
+            target, adding = self._target(node.name, slot, name)
+            targets.append(target)
+            after += adding
+            if target is not None:
+                results.append(slot)
+        site.grad_inputs = tuple(targets)
+        names = []
+        for name, parameter in layer.parameters.items():
+            if parameter.trainable or self.explicit:
+                site.gradients[name], adding = self._parameter(node.name, name, parameter)
+                after += adding
+                names.append(f"{name}.gradient")
+        launches = [*layer.op.backward(site), *after]
+        if names or results:
+            program._add("backward", node.name, layer.op.name, [*names, *results], launches)
+
+    def _parameter(self, node: str, name: str, parameter: Parameter) -> tuple[Buffer, list[Launch]]:
+        """Return where an op writes a parameter's gradient, and what is done to it afterwards."""
+        program, adding = self.program, []
+        shared = parameter.name in program.gradients
+        if shared:
+            total = program.gradients[parameter.name]
+            part = program._tensor(f"{node}.{name}.gradient", parameter.shape, parameter.role)
+            adding.append(Launch("accumulate", (part, total)))
+        elif self.explicit or parameter.gradient_buffer is None:
+            total = program._request(f"{parameter.name}.gradient", parameter.shape, self.model.dtype, parameter.role)
+            part = total
+        else:
+            total = part = parameter.gradient_buffer
+        program.gradients[parameter.name] = total
+        if not shared and f"{node}.{name}" != parameter.name:
+            program.tensors[f"{node}.{name}.gradient"] = part
+        if parameter.regularizer is not None and not shared and not self.explicit:
+            adding.append(parameter.regularizer.gradient(parameter.attached(), total))
+        return part, adding
+
+
+__all__ = ["Moments", "Operation", "Program"]

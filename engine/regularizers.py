@@ -1,0 +1,77 @@
+"""Penalties on weights. They are part of the loss value, and their gradient of the weight's."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from engine.config import Configurable
+from engine.device import Buffer, Launch
+from engine.errors import ConfigurationError
+from engine.kernels import scalar
+from engine.kernels.settings import Strength
+
+
+@dataclass(frozen=True)
+class _Regularizer(Configurable):
+    """A penalty with a strength."""
+
+    strength: float
+
+    function: ClassVar[Callable[..., Any]]
+    """Gradient after the penalty, from (weight, gradient, strength)."""
+    formula: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if not self.strength >= 0:
+            raise ConfigurationError(
+                f"{type(self).__name__}: expected a strength of at least 0, received {self.strength}"
+            )
+
+    @abstractmethod
+    def penalty(self, weight: Buffer, value: Buffer) -> Launch:
+        """Return the launch that adds the penalty to the loss value."""
+
+    @abstractmethod
+    def gradient(self, weight: Buffer, grad_weight: Buffer) -> Launch:
+        """Return the launch that adds the penalty's gradient."""
+
+
+Regularizer = _Regularizer
+
+
+@dataclass(frozen=True)
+class L1(_Regularizer):
+    """strength * sum of |w|; adds strength * sign(w) to the gradient."""
+
+    function = staticmethod(scalar.l1_gradient)
+    formula = "gradient + strength \N{MULTIPLICATION SIGN} sign(w)"
+
+    def penalty(self, weight: Buffer, value: Buffer) -> Launch:
+        """Return the launch that adds the penalty to the loss value."""
+        return Launch("l1_penalty", (weight, value), Strength(self.strength))
+
+    def gradient(self, weight: Buffer, grad_weight: Buffer) -> Launch:
+        """Return the launch that adds the penalty's gradient."""
+        return Launch("l1_penalty_gradient", (weight, grad_weight), Strength(self.strength))
+
+
+@dataclass(frozen=True)
+class L2(_Regularizer):
+    """strength * sum of w squared; adds 2 * strength * w to the gradient (Keras's convention).
+
+    PyTorch's `weight_decay` d corresponds to a strength of d / 2.
+    """
+
+    function = staticmethod(scalar.l2_gradient)
+    formula = "gradient + 2 \N{MULTIPLICATION SIGN} strength \N{MULTIPLICATION SIGN} w"
+
+    def penalty(self, weight: Buffer, value: Buffer) -> Launch:
+        """Return the launch that adds the penalty to the loss value."""
+        return Launch("l2_penalty", (weight, value), Strength(self.strength))
+
+    def gradient(self, weight: Buffer, grad_weight: Buffer) -> Launch:
+        """Return the launch that adds the penalty's gradient."""
+        return Launch("l2_penalty_gradient", (weight, grad_weight), Strength(self.strength))
