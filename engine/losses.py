@@ -87,6 +87,10 @@ class Loss(Configurable):
     def items_shape(self, prediction: Shape) -> Shape:
         """Return the shape of the single losses, with batch axis."""
 
+    def divisor(self, target: Array, prediction: Shape) -> float:
+        """Return what a mean over these targets divides by; the prediction's shape has a batch axis."""
+        return float(math.prod(self.items_shape(prediction)))
+
     def rows(self, shape: Shape) -> Shape:
         """Return the shape in which kernels see prediction and target."""
         return (math.prod(shape),)
@@ -248,6 +252,14 @@ class CrossEntropyLoss(Loss):
         """Return the prediction's shape without the class axis."""
         return (prediction[0], *prediction[2:])
 
+    def divisor(self, target: Array, prediction: Shape) -> float:
+        """Return the number of items; for class indices, the weight of those that count."""
+        if target.shape != self.items_shape(prediction):
+            return super().divisor(target, prediction)
+        weight = np.ones(prediction[1]) if self.weight is None else np.array(self.weight)
+        kept = target != self.ignore_index
+        return float((weight[np.where(kept, target, 0)] * kept).sum())
+
     def encode(self, target: Array, prediction: Shape) -> dict[str, Array]:
         """Return weighted target probabilities and the factor of each item."""
         if len(prediction) < 2:
@@ -261,7 +273,7 @@ class CrossEntropyLoss(Loss):
         factors = weight.reshape(1, classes, *[1] * (len(prediction) - 2))
         if target.dtype.kind == "f" and target.shape == prediction:
             smooth = target * (1 - self.label_smoothing) + self.label_smoothing / classes
-            return {"target": smooth * factors, "scales": self._scales(items, math.prod(items))}
+            return {"target": smooth * factors, "scales": self._scales(items, self.divisor(target, prediction))}
         if target.shape != items:
             raise ShapeError(
                 f"loss: expected class indices of shape {items} or probabilities of shape {prediction}, "
@@ -283,7 +295,7 @@ class CrossEntropyLoss(Loss):
         one_hot = np.moveaxis(np.eye(classes)[labels], -1, 1)
         smooth = one_hot * (1 - self.label_smoothing) + self.label_smoothing / classes
         encoded = smooth * factors * np.expand_dims(kept, 1)
-        return {"target": encoded, "scales": self._scales(items, float((weight[labels] * kept).sum()))}
+        return {"target": encoded, "scales": self._scales(items, self.divisor(target, prediction))}
 
     def explain_gradient(self, view: View, index: Index) -> Explanation:
         """Explain softmax minus target for one logit."""
@@ -354,7 +366,7 @@ class MSELoss(_ElementLoss):
         """Return the target and the factor of each item."""
         return {
             "target": self._target(target, prediction),
-            "scales": self._scales(prediction, math.prod(prediction)),
+            "scales": self._scales(prediction, self.divisor(target, prediction)),
         }
 
 
@@ -390,7 +402,7 @@ class BCEWithLogitsLoss(_ElementLoss):
             raise DataError(
                 f"loss: expected targets between 0 and 1, received {np.nanmin(values):g} to {np.nanmax(values):g}"
             )
-        scales = self._scales(prediction, math.prod(prediction))
+        scales = self._scales(prediction, self.divisor(target, prediction))
         try:
             if self.weight is not None:
                 scales = scales * np.broadcast_to(np.asarray(self.weight, float), prediction)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -144,6 +145,7 @@ class Scheduler:
         self._running.set()
         self._stop = threading.Event()
         self._busy = threading.Lock()
+        self._finite: list[weakref.ref[Array]] = []
 
     def _allocate_moments(self) -> Moments:
         arena = self.model.backend.arena()
@@ -250,7 +252,7 @@ class Scheduler:
         labels = np.asarray(y)
         if scores.ndim != 2 or labels.ndim != 1 or labels.dtype.kind not in "iu":
             return None
-        return int((scores.argmax(1) == labels).sum())
+        return int((metrics.predictions(scores) == labels).sum())
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -311,19 +313,19 @@ class Scheduler:
 
     def _check_data(self, dataset: Any, name: str) -> None:
         """Refuse NaN and Inf before the first step, by place."""
-        x = np.asarray(dataset.x)
-        if not len(x):
+        if not len(dataset):
             raise DataError(f"fit: the {name} is empty")
-        if x.dtype.kind == "f":
-            for start in range(0, len(x), 4096):
-                bad = ~np.isfinite(x[start : start + 4096])
+        for array, part in ((np.asarray(dataset.x), ""), (np.asarray(dataset.y), " target")):
+            for start in range(0, len(array) if array.dtype.kind == "f" else 0, 4096):
+                bad = ~np.isfinite(array[start : start + 4096])
                 if bad.any():
                     where = [int(i) for i in np.argwhere(bad)[0]]
                     where[0] += start
-                    value = x[tuple(where)]
+                    value = array[tuple(where)]
                     raise DataError(
-                        f"fit: the {name} holds {value} at sample {where[0]}, place {tuple(where[1:])}; remove "
-                        "the sample, or hunt it with engine.debug.Session, which accepts it"
+                        f"fit: the {name} holds {value} at sample {where[0]},{part} place "
+                        f"{tuple(where[1:])}; remove the sample, or hunt it with engine.debug.Session, "
+                        "which accepts it"
                     )
 
     def _fit(
@@ -337,15 +339,19 @@ class Scheduler:
         best, best_loss, waited, reason = None, np.inf, 0, "finished"
         epoch_start = time.perf_counter()
         right = seen = 0
+        counted = False
         while self.global_step < last_step and (steps is not None or self.epoch < last_epoch):
             if not self._wait():
                 reason = "stopped"
                 break
-            correct, samples = self._train_batch(loader)
-            right, seen = right + (correct or 0), seen + samples
+            # A listener that raised after an epoch's last batch leaves the end of the epoch to do.
+            if self.batch < len(loader):
+                correct, samples = self._train_batch(loader)
+                counted = correct is not None
+                right, seen = right + (correct or 0), seen + samples
             if self.batch < len(loader):
                 continue
-            accuracy = right / seen if correct is not None else None
+            accuracy = right / seen if counted and seen else None
             loss = self._finish_epoch(validation, accuracy, epoch_start, len(loader))
             epoch_start, right, seen = time.perf_counter(), 0, 0
             if early is not None and loss is not None:
@@ -373,14 +379,14 @@ class Scheduler:
         x, y = loader.batch(self.epoch, self.batch)
         loss = self.step(x, y)
         correct = self.correct_predictions(self.program(len(y)), y)
-        self.emit(
-            StepFinished(
-                step=self.global_step - 1, epoch=self.epoch, batch=self.batch, loss=loss,
-                learning_rate=self.optimizer.rate(self.global_step - 1), samples=len(y), correct=correct,
-                elapsed_ms=(time.perf_counter() - start) * 1e3,
-            )
+        event = StepFinished(
+            step=self.global_step - 1, epoch=self.epoch, batch=self.batch, loss=loss,
+            learning_rate=self.optimizer.rate(self.global_step - 1), samples=len(y), correct=correct,
+            elapsed_ms=(time.perf_counter() - start) * 1e3,
         )
+        # Move on first: a listener that raises must not make this batch count twice.
         self.batch += 1
+        self.emit(event)
         return correct, len(y)
 
     def _finish_epoch(
@@ -407,18 +413,22 @@ class Scheduler:
         """Return mean loss (without penalties) and accuracy over a data set."""
         if not len(dataset):
             raise DataError("evaluate: the data set is empty")
-        total, right, counted = 0.0, 0, False
+        total, divisor, right, counted = 0.0, 0.0, 0, False
         for start in range(0, len(dataset), PREDICT_BATCH):
             x, y = dataset.x[start : start + PREDICT_BATCH], np.asarray(dataset.y[start : start + PREDICT_BATCH])
             scores = self.model(x)
             part = float(self.loss(scores, y))
-            total += part * len(y) if self.loss.reduction == "mean" else part
+            if self.loss.reduction == "mean":
+                share = self.loss.divisor(y, scores.shape)
+                total, divisor = total + part * share, divisor + share
+            else:
+                total, divisor = total + part, divisor + len(y)
             if scores.ndim == 2 and y.ndim == 1 and y.dtype.kind in "iu":
                 counted = True
                 right += round(metrics.accuracy(scores, y) * len(y))
             self.emit(EvaluationProgress(min(start + PREDICT_BATCH, len(dataset)), len(dataset)))
         count = len(dataset)
-        return Evaluation(total / count, right / count if counted else None, count)
+        return Evaluation(total / (divisor or 1.0), right / count if counted else None, count)
 
     def predict(self, *inputs: Any) -> Any:
         """Return the model's outputs for a batch, as calling the model does."""

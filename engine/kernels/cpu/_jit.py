@@ -178,6 +178,7 @@ class Kernel:
         self.function = function
         self.name = function.__name__
         self.signature = signature_of(function)
+        self._entries: dict[str, Any] = {}
         functools.update_wrapper(self, function)
 
     def __call__(self, *arguments: Any) -> None:
@@ -188,9 +189,16 @@ class Kernel:
         """The Numba dispatcher of the kernel, without specialisations yet."""
         return numba.njit(**{**FLAGS, "cache": False})(self.function)
 
-    @functools.lru_cache(maxsize=4)  # noqa: B019  (kernels live as long as the process)
     def entry(self, dtype: str) -> int:
-        """Compile for ``"float32"`` or ``"float64"``, or read from the cache; return the address."""
+        """Compile for ``"float32"`` or ``"float64"``, or read from the cache; return the address.
+
+        The compiled entry is kept as long as the kernel: its address stands in program tables.
+        """
+        if dtype not in self._entries:
+            self._entries[dtype] = self._compile(dtype)
+        return int(self._entries[dtype].address)
+
+    def _compile(self, dtype: str) -> Any:
         key = f"{self.name}_{dtype}"
         _SIGNATURES[key] = (self.signature, types.float32 if dtype == "float32" else types.float64)
         # Numba files cached code by name, source file and first line: give the entry the kernel's.
@@ -203,8 +211,7 @@ class Kernel:
         names = {"_kernel": self.compiled, "_unpack": _unpack, "_key": key, "__name__": __name__}
         function = python_types.FunctionType(code, names, f"entry_{key}")
         signature = types.void(types.CPointer(types.int64), types.int64, types.int64)
-        self._entry = numba.cfunc(signature, cache=FLAGS["cache"], error_model="numpy")(function)
-        return int(self._entry.address)
+        return numba.cfunc(signature, cache=FLAGS["cache"], error_model="numpy")(function)
 
 
 KERNELS: dict[str, Kernel] = {}

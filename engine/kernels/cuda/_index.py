@@ -2,7 +2,7 @@
 
 Numba adds a test for negative numbers to every index of signed type; `items` and `up_to` count in
 unsigned numbers, which spares it. Do not mix their numbers with settings or shapes (int64) in
-arithmetic: Numba makes float64 of uint64 and int64 together. `split` gives int64 again.
+arithmetic: Numba makes float64 of uint64 and int64 together. `split` and `signed` give int64 again.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ if SIMULATED:
         """Return ``item // size`` and ``item % size``."""
         return divmod(int(item), int(size))
 
+    def signed(item: Any) -> Any:
+        """Return an integer that may be mixed with settings and shapes."""
+        return int(item)
+
 else:
 
     @device
@@ -48,3 +52,8 @@ else:
         """Return ``item // size`` and ``item % size`` as int64; neither argument may be negative."""
         whole, rest = np.uint32(item) // np.uint32(size), np.uint32(item) % np.uint32(size)
         return np.int64(whole), np.int64(rest)
+
+    @device
+    def signed(item: Any) -> Any:
+        """Return an integer as int64, which may be mixed with settings and shapes."""
+        return np.int64(item)

@@ -1,0 +1,169 @@
+"""Breakpoints: a place, a condition, a hit count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.debug.expressions import Expression
+from engine.errors import ConfigurationError
+from engine.typing import PHASES, Index, Phase
+
+if TYPE_CHECKING:
+    from engine.debug.session import Session
+    from engine.program import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a bad number comes from: a tensor and an index in it."""
+
+    tensor: str
+    index: Index
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a condition found: a sentence, and the culprit if it is one element."""
+
+    message: str
+    origin: Origin | None = None
+
+
+Preset = Callable[["Session", "Operation"], Finding | None]
+
+
+@dataclass(eq=False)
+class Breakpoint:
+    """One breakpoint.
+
+    Parameters
+    ----------
+    number : int
+    layer : str or None
+        Any layer if None; ``"loss"`` is the loss.
+    phase : Phase or None
+    when : str or None
+        A preset or an expression; it is checked after the operation, a bare place before it.
+    hit_count : int
+        Stop at this hit and at every later one.
+    enabled : bool
+    hits : int
+        How often the place and the condition were met.
+    """
+
+    number: int
+    layer: str | None = None
+    phase: Phase | None = None
+    when: str | None = None
+    hit_count: int = 1
+    enabled: bool = True
+    hits: int = 0
+    expression: Expression | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.phase is not None and self.phase not in PHASES:
+            raise ConfigurationError(f"breakpoint phase: expected one of {', '.join(PHASES)}, received {self.phase!r}")
+        if self.hit_count < 1:
+            raise ConfigurationError(f"breakpoint hit_count: expected at least 1, received {self.hit_count}")
+        if self.layer is None and self.phase is None and self.when is None:
+            raise ConfigurationError("breakpoint: expected a layer, a phase or a condition")
+        if self.when is not None and self.when not in PRESETS:
+            self.expression = Expression(self.when)
+
+    def covers(self, operation: Operation) -> bool:
+        """Return whether the breakpoint's place is this operation."""
+        return self.layer in (None, operation.layer) and self.phase in (None, operation.phase)
+
+    def check(self, session: Session, operation: Operation) -> Finding | None:
+        """Return what the condition finds after `operation` ran; None if it does not hold."""
+        if self.when is None:
+            return None
+        if self.expression is None:
+            return PRESETS[self.when](session, operation)
+        computed = {f"{operation.layer}.{result}" for result in operation.results}
+        computed |= {"loss"} if operation.phase == "loss" else set()
+        computed |= {operation.layer} if operation.phase == "load" else set()
+        figures = {"epoch", "batch", "step"} & set(self.expression.names) and operation.phase == "load"
+        mentioned = bool(computed & set(self.expression.names)) or bool(figures)
+        placed = self.layer is not None or self.phase is not None
+        if not (mentioned or placed):
+            return None
+        values = {name: session.figure(name) for name in self.expression.names}
+        if any(value is None for value in values.values()):
+            return None
+        if not self.expression.holds(values.__getitem__):
+            return None
+        return Finding(f"{self.when} holds after {operation.layer} {operation.phase}")
+
+
+# -- presets -----------------------------------------------------------------------------------
+
+
+def any_nonfinite(session: Session, operation: Operation) -> Finding | None:
+    """Find the first NaN or Inf among an operation's results, and the operand it came from."""
+    for result in operation.results:
+        name = operation.layer if operation.phase == "load" else f"{operation.layer}.{result}"
+        array = session.program.read(name)
+        bad = ~np.isfinite(array)
+        if not bad.any():
+            continue
+        index = tuple(int(i) for i in np.argwhere(bad)[0])
+        origin = session.bad_operand(operation, result, index) or Origin(name, index)
+        value = array[index]
+        text = f"{value} in {name}{list(index)}, {int(bad.sum())} bad of {array.size}"
+        if origin.tensor != name:
+            text += f"; it comes from {origin.tensor}{list(origin.index)}"
+        return Finding(f"{operation.layer} {operation.phase}: {text}", origin)
+    return None
+
+
+def loss_nonfinite(session: Session, operation: Operation) -> Finding | None:
+    """Find a loss that is NaN or Inf."""
+    if operation.phase != "loss":
+        return None
+    value = float(session.program.read("loss.output")[0])
+    if np.isfinite(value):
+        return None
+    return Finding(f"the loss is {value}", Origin("loss.output", (0,)))
+
+
+def loss_spike(session: Session, operation: Operation) -> Finding | None:
+    """Find a loss above three times the least one so far."""
+    if operation.phase != "loss" or not session.losses:
+        return None
+    value, least = float(session.program.read("loss.output")[0]), float(np.nanmin(session.losses))
+    if not value > 3 * least:
+        return None
+    return Finding(
+        f"the loss {value:.4g} is more than 3 times the least one so far, {least:.4g}", Origin("loss.output", (0,))
+    )
+
+
+def dead_relu(session: Session, operation: Operation) -> Finding | None:
+    """Find a ReLU of which more than half of the channels are zero for the whole batch."""
+    if operation.phase != "forward" or operation.kind != "relu":
+        return None
+    output = session.program.read(f"{operation.layer}.output")
+    axes = tuple(axis for axis in range(output.ndim) if axis != 1)
+    dead = ~(output > 0).any(axis=axes)
+    if not dead.mean() > 0.5:
+        return None
+    first = int(np.flatnonzero(dead)[0])
+    index = (0, first, *[0] * (output.ndim - 2))
+    return Finding(
+        f"{operation.layer}: {int(dead.sum())} of {dead.size} units are 0 for the whole batch",
+        Origin(f"{operation.layer}.output", index),
+    )
+
+
+PRESETS: dict[str, Preset] = {
+    "any_nonfinite": any_nonfinite,
+    "loss_nonfinite": loss_nonfinite,
+    "loss_spike": loss_spike,
+    "dead_relu": dead_relu,
+}
+"""Conditions with a name of their own."""

@@ -1,0 +1,111 @@
+"""The call stack: run, batch, phases, operations, and the element inside the current one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from engine.debug.position import Position
+from engine.typing import PHASES
+
+if TYPE_CHECKING:
+    from engine.debug.session import Session
+    from engine.program import Operation
+
+FrameState = Literal["done", "current", "waiting"]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One line of the call stack.
+
+    Parameters
+    ----------
+    title, detail : str
+    state : {"done", "current", "waiting"}
+        `current` for everything the position lies in.
+    depth : int
+        Indentation.
+    position : Position or None
+        Where "run to here" goes.
+    """
+
+    title: str
+    detail: str
+    state: FrameState
+    depth: int
+    position: Position | None
+
+
+def frames(session: Session) -> list[Frame]:
+    """Return the call stack of a session, outer frames first; every phase lists its operations."""
+    at = session.position
+    size = len(session.batch_x)
+    samples = f"{size} sample{'s' if size != 1 else ''}"
+    if session.scheduler is None:
+        result = [Frame("forward pass", samples, "done" if session.at_end else "current", 0, None)]
+    else:
+        result = [
+            Frame("run", f"seed {session.model.seed}", "done" if session.at_end else "current", 0, None),
+            Frame(f"epoch {at.epoch} \N{MIDDLE DOT} batch {at.batch}", samples, "current", 1,
+                  Position(at.epoch, at.batch, "load", 0)),
+        ]
+    depth = result[-1].depth + 1
+    for phase in PHASES:
+        operations = [op for op in session.program.operations if op.phase == phase]
+        if not operations:
+            continue
+        state = _state(session, operations[0].index, operations[-1].index)
+        first = Position(at.epoch, at.batch, phase, operations[0].index)
+        if phase in ("load", "loss") and len(operations) == 1 and at.level == "operation":
+            result.append(Frame(phase, operations[0].kind, state, depth, first))
+            continue
+        detail = f"{len(operations)} operation{'s' if len(operations) != 1 else ''}"
+        result.append(Frame(phase, detail, state, depth, first))
+        for operation in operations:
+            result += _operation(session, operation, depth + 1)
+    return result
+
+
+def _state(session: Session, first: int, last: int) -> FrameState:
+    number = session.position.operation
+    if session.at_end or number > last:
+        return "done"
+    return "current" if number >= first else "waiting"
+
+
+def _operation(session: Session, operation: Operation, depth: int) -> list[Frame]:
+    """Return the frame of an operation and, if it is the current one, those of the element in it."""
+    at = session.position
+    place = Position(at.epoch, at.batch, operation.phase, operation.index)
+    state = _state(session, operation.index, operation.index)
+    result = [Frame(operation.layer, _detail(session, operation), state, depth, place)]
+    if state != "current" or at.level == "operation":
+        return result
+    inside = session.inside(operation)
+    here = inside.result_of(at)
+    if at.tensor is not None:
+        result.append(Frame(at.tensor, _size(inside.shapes[at.tensor]), "current", depth + 1, None))
+    if at.channel is not None:
+        numbered = here in inside.per_sample or at.sample is None
+        title = f"channel {at.channel}" if numbered else f"channel {at.sample}, {at.channel}"
+        total = f"of {inside.channels(here)}"
+        result.append(Frame(title, total, "current", result[-1].depth + 1, inside.channel_of(at)))
+    if at.level in ("pixel", "term") and (at.y is not None or at.x is not None):
+        place_text = f"({at.y}, {at.x})" if at.y is not None else f"({at.x})"
+        result.append(Frame(f"pixel {place_text}", "", "current", result[-1].depth + 1, at.at_term(None)))
+    if at.term is not None:
+        result.append(Frame(f"term {at.term + 1} / {inside.terms(at)}", "", "current", result[-1].depth + 1, at))
+    return result
+
+
+def _detail(session: Session, operation: Operation) -> str:
+    if operation.phase in ("load", "forward"):
+        return _size(session.model.node(operation.layer).output_shape)
+    if operation.phase == "loss" or operation.layer == "loss":
+        return operation.kind
+    return ", ".join(result.removesuffix(".gradient") for result in operation.results)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "\N{MULTIPLICATION SIGN}".join(map(str, shape))

@@ -1,0 +1,213 @@
+"""Run files: everything a run needs to go on bit for bit, in one safetensors file.
+
+Tensors hold parameters, optimiser moments and running statistics in public layout; the header's
+metadata holds architecture, loss, optimiser, position and history as JSON, and a hash of the whole
+file, so that any flipped bit is noticed. Nothing in it can execute code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import struct
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from engine.errors import FormatError, StateError
+from engine.history import History
+from engine.io.architecture import model_from_data, model_to_data
+from engine.config import decode, encode
+from engine.losses import CrossEntropyLoss, Loss
+from engine.model import Model
+from engine.optimizers import SGD, Optimizer
+from engine.scheduler import Scheduler
+from engine.typing import Array
+
+FORMAT = "convscope-run"
+VERSION = 1
+LARGEST_HEADER = 64 * 2**20
+"""Bytes; a longer header is refused before it is read."""
+PLACEHOLDER = "0" * 64
+
+
+def save(run: Scheduler | Model, path: str | os.PathLike[str]) -> Path:
+    """Write a run (or a model alone) so that it can go on bit for bit.
+
+    The file is complete or absent at any instant: it is written beside its place, flushed to the
+    disk, and moved over the old one.
+
+    Parameters
+    ----------
+    run : Scheduler or Model
+    path : path
+        Ends in ``.safetensors`` by convention.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be written; an old file is untouched.
+    StateError
+        If `run` is neither a Scheduler nor a Model.
+    """
+    if not isinstance(run, (Scheduler, Model)):
+        raise StateError(f"save: expected a Scheduler or a Model, received {type(run).__name__}")
+    model = run.model if isinstance(run, Scheduler) else run
+    tensors: dict[str, Array] = {name: np.array(p.value) for name, p in model.parameters.items()}
+    tensors |= {f"state.{name}": array for name, array in model.state.items()}
+    data: dict[str, Any] = {"format": FORMAT, "version": VERSION, "model": model_to_data(model)}
+    if isinstance(run, Scheduler):
+        for name, moments in run.moments.items():
+            for moment, buffer in zip(run.optimizer.moments, moments, strict=True):
+                tensors[f"moment.{moment}.{name}"] = buffer.read()
+        data["loss"], data["optimizer"] = encode(run.loss), encode(run.optimizer)
+        data["position"] = {"epoch": run.epoch, "batch": run.batch, "step": run.global_step}
+        data["history"] = run.history.to_data()
+    metadata = {"run": json.dumps(data, sort_keys=True), "sha256": PLACEHOLDER}
+    content = safetensors.numpy.save(tensors, metadata)
+    digest = hashlib.sha256(content).hexdigest()
+    target = Path(path)
+    _write(target, content.replace(PLACEHOLDER.encode(), digest.encode(), 1))
+    return target
+
+
+def _write(target: Path, content: bytes) -> None:
+    """Write a file so that it is either the old one or the new one, also after a power failure."""
+    temporary = ""
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        if temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        raise FormatError(
+            f"{target}: cannot be written ({error.strerror or error}); {len(content):,} bytes are needed"
+        ) from error
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the move itself durable, where the system can."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def load(
+    path: str | os.PathLike[str], device: str = "auto", threads: int | None = None
+) -> Scheduler:
+    """Read a run file and return its scheduler, ready to go on; ``load(path).model`` is the model.
+
+    A file that holds a model alone gets cross-entropy and plain SGD.
+
+    Parameters
+    ----------
+    path : path
+    device : {"auto", "cpu", "cuda"}
+    threads : int or None
+
+    Raises
+    ------
+    FormatError
+        If the file is missing, damaged, or no run file.
+    """
+    target = Path(path)
+    content = _read(target)
+    data, tensors = _parse(target, content)
+    try:
+        model = model_from_data(data["model"], device, threads)
+        loss: Any = decode(data["loss"]) if "loss" in data else CrossEntropyLoss()
+        optimizer: Any = decode(data["optimizer"]) if "optimizer" in data else SGD()
+        if not isinstance(loss, Loss) or not isinstance(optimizer, Optimizer):
+            raise FormatError(f"{target}: loss or optimiser is of the wrong kind")
+        scheduler = Scheduler(model, loss, optimizer)
+        position = data.get("position", {"epoch": 0, "batch": 0, "step": 0})
+        scheduler.epoch, scheduler.batch = int(position["epoch"]), int(position["batch"])
+        scheduler.global_step = int(position["step"])
+        if "history" in data:
+            scheduler.history = History.from_data(data["history"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise FormatError(f"{target}: the description of the run is incomplete ({error})") from error
+    _fill(target, scheduler, tensors, "optimizer" in data)
+    return scheduler
+
+
+def _read(target: Path) -> bytes:
+    try:
+        return target.read_bytes()
+    except OSError as error:
+        raise FormatError(f"{target}: cannot be read ({error.strerror or error})") from error
+
+
+def _parse(target: Path, content: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Return description and tensors, after checking the hash."""
+    if len(content) < 8:
+        raise FormatError(f"{target}: expected a run file, received {len(content)} bytes; it is truncated")
+    (length,) = struct.unpack("<Q", content[:8])
+    if length > min(LARGEST_HEADER, len(content) - 8):
+        raise FormatError(
+            f"{target}: expected a safetensors header within the file's {len(content):,} bytes, received "
+            f"a length of {length:,}; the file is truncated or no run file"
+        )
+    try:
+        header = json.loads(content[8 : 8 + length])
+        metadata = header["__metadata__"]
+        digest, text = metadata["sha256"], metadata["run"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FormatError(f"{target}: this is no Convscope run file (its header has no description)") from error
+    if not isinstance(digest, str) or len(digest) != 64 or not isinstance(text, str):
+        raise FormatError(f"{target}: this is no Convscope run file (its hash is missing)")
+    blank = content.replace(digest.encode(), PLACEHOLDER.encode(), 1)
+    if hashlib.sha256(blank).hexdigest() != digest:
+        raise FormatError(f"{target}: the contents do not match the file's hash; it is damaged or truncated")
+    try:
+        tensors = safetensors.numpy.load(content)
+        data = json.loads(text)
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise FormatError(f"{target}: damaged ({error})") from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise FormatError(f"{target}: this is no Convscope run file")
+    if data.get("version") != VERSION:
+        raise FormatError(
+            f"{target}: expected run file version {VERSION}, received {data.get('version')}; update Convscope"
+        )
+    return data, tensors
+
+
+def _fill(target: Path, scheduler: Scheduler, tensors: dict[str, Array], moments: bool) -> None:
+    """Put the tensors where they belong; every one must be there with its shape."""
+    wanted: dict[str, Any] = {name: p.attached() for name, p in scheduler.model.parameters.items()}
+    wanted |= {f"state.{name}": b for name, b in scheduler.model.state.buffers.items()}
+    if moments:
+        for name, buffers in scheduler.moments.items():
+            for moment, buffer in zip(scheduler.optimizer.moments, buffers, strict=True):
+                wanted[f"moment.{moment}.{name}"] = buffer
+    for name, buffer in wanted.items():
+        array = tensors.get(name)
+        if array is None or array.shape != buffer.shape or str(array.dtype) != buffer.dtype:
+            received = "nothing" if array is None else f"{array.dtype} {array.shape}"
+            raise FormatError(f"{target}: {name}: expected {buffer.dtype} {buffer.shape}, received {received}")
+        buffer.write(array)

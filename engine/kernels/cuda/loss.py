@@ -1,0 +1,147 @@
+"""Losses: one value per item, their sum, and the gradient by the prediction."""
+
+from __future__ import annotations
+
+from engine.kernels import scalar
+from engine.kernels.arithmetic import like
+from engine.kernels.cuda._compat import cuda, device
+from engine.kernels.cuda._index import items, split, up_to
+from engine.kernels.cuda._jit import kernel
+from engine.kernels.cuda._launch import REDUCTION_THREADS
+from engine.kernels.settings import Strength
+from engine.kernels.types import Flat, Real1, Real3
+
+exponential = device(scalar.exponential)
+logarithm = device(scalar.logarithm)
+squared_error = device(scalar.squared_error)
+squared_error_slope = device(scalar.squared_error_slope)
+binary_cross_entropy = device(scalar.binary_cross_entropy)
+binary_cross_entropy_slope = device(scalar.binary_cross_entropy_slope)
+l1_gradient = device(scalar.l1_gradient)
+l2_gradient = device(scalar.l2_gradient)
+
+
+@kernel(over="losses")
+def cross_entropy_forward(logits: Real3, target: Real3, losses: Flat) -> None:
+    """losses[r, i] = sum over classes of target * (log sum exp - logit); targets carry class weights."""
+    rows, classes, inner = logits.shape
+    for item in items(rows * inner):
+        r, i = split(item, inner)
+        top = logits[r, 0, i]
+        for c in up_to(classes):
+            if logits[r, c, i] > top or logits[r, c, i] != logits[r, c, i]:
+                top = logits[r, c, i]
+        total = top - top
+        for c in up_to(classes):
+            total += exponential(logits[r, c, i] - top)
+        level = logarithm(total)
+        loss = top - top
+        for c in up_to(classes):
+            if target[r, c, i] != 0:
+                loss += target[r, c, i] * (level - (logits[r, c, i] - top))
+        losses[item] = loss
+
+
+@kernel(over="scales")
+def cross_entropy_backward(logits: Real3, target: Real3, scales: Flat, grad: Real3) -> None:
+    """grad = (softmax * sum of targets - target) * scale of the item."""
+    rows, classes, inner = logits.shape
+    for item in items(rows * inner):
+        r, i = split(item, inner)
+        top = logits[r, 0, i]
+        for c in up_to(classes):
+            if logits[r, c, i] > top or logits[r, c, i] != logits[r, c, i]:
+                top = logits[r, c, i]
+        total, mass = top - top, top - top
+        for c in up_to(classes):
+            total += exponential(logits[r, c, i] - top)
+            mass += target[r, c, i]
+        for c in up_to(classes):
+            share_of_class = exponential(logits[r, c, i] - top) / total
+            grad[r, c, i] = (share_of_class * mass - target[r, c, i]) * scales[item]
+
+
+@kernel(over="x")
+def mean_squared_error_forward(x: Flat, target: Flat, losses: Flat) -> None:
+    """losses = (x - target) squared."""
+    for i in items(x.size):
+        losses[i] = squared_error(x[i], target[i])
+
+
+@kernel(over="x")
+def mean_squared_error_backward(x: Flat, target: Flat, scales: Flat, grad: Flat) -> None:
+    """grad = 2 (x - target) * scale."""
+    for i in items(x.size):
+        grad[i] = squared_error_slope(x[i], target[i]) * scales[i]
+
+
+@kernel(over="x")
+def binary_cross_entropy_forward(x: Flat, target: Flat, positive: Flat, losses: Flat) -> None:
+    """losses = cross-entropy of sigmoid(x) with the target."""
+    for i in items(x.size):
+        losses[i] = binary_cross_entropy(x[i], target[i], positive[i])
+
+
+@kernel(over="x")
+def binary_cross_entropy_backward(
+    x: Flat, target: Flat, positive: Flat, scales: Flat, grad: Flat
+) -> None:
+    """grad = derivative of the loss by the logit * scale."""
+    for i in items(x.size):
+        grad[i] = binary_cross_entropy_slope(x[i], target[i], positive[i]) * scales[i]
+
+
+@kernel(over="value")
+def sum_losses(losses: Flat, scales: Flat, value: Real1) -> None:
+    """value[0] = sum of losses * scales in order, by the first thread alone."""
+    for place in items(1):
+        total = losses[0] * scales[0]
+        for i in range(1, losses.size):
+            total += losses[i] * scales[i]
+        value[place] = total
+
+
+@kernel(over="weight", one_block=True)
+def l2_penalty(weight: Flat, value: Real1, s: Strength) -> None:
+    """value[0] += strength * sum of w squared: each thread adds a part, the first adds the parts."""
+    parts = cuda.shared.array(REDUCTION_THREADS, weight.dtype)
+    part = like(s.strength, 0)
+    for i in items(weight.size):
+        part += weight[i] * weight[i]
+    parts[cuda.threadIdx.x] = part
+    cuda.syncthreads()
+    if cuda.threadIdx.x == 0:
+        total = like(s.strength, 0)
+        for t in up_to(REDUCTION_THREADS):
+            total += parts[t]
+        value[0] += s.strength * total
+
+
+@kernel(over="weight", one_block=True)
+def l1_penalty(weight: Flat, value: Real1, s: Strength) -> None:
+    """value[0] += strength * sum of |w|: each thread adds a part, the first adds the parts."""
+    parts = cuda.shared.array(REDUCTION_THREADS, weight.dtype)
+    part = like(s.strength, 0)
+    for i in items(weight.size):
+        part += abs(weight[i])
+    parts[cuda.threadIdx.x] = part
+    cuda.syncthreads()
+    if cuda.threadIdx.x == 0:
+        total = like(s.strength, 0)
+        for t in up_to(REDUCTION_THREADS):
+            total += parts[t]
+        value[0] += s.strength * total
+
+
+@kernel(over="weight")
+def l2_penalty_gradient(weight: Flat, grad_weight: Flat, s: Strength) -> None:
+    """grad_weight += 2 strength w."""
+    for i in items(weight.size):
+        grad_weight[i] = l2_gradient(weight[i], grad_weight[i], s.strength)
+
+
+@kernel(over="weight")
+def l1_penalty_gradient(weight: Flat, grad_weight: Flat, s: Strength) -> None:
+    """grad_weight += strength * sign of w."""
+    for i in items(weight.size):
+        grad_weight[i] = l1_gradient(weight[i], grad_weight[i], s.strength)
