@@ -1,4 +1,4 @@
-"""Convscope's engine: convolutional networks in Python and Numba, trained and stepped by one program."""
+"""Convscope's engine: convolutional networks in Python and Numba, trained and stepped alike."""
 
 from __future__ import annotations
 

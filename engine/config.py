@@ -66,7 +66,8 @@ def decode(data: Any) -> Any:
     name, config = data.get("type"), data.get("config")
     if not isinstance(name, str) or name not in CLASSES or not isinstance(config, Mapping):
         raise FormatError(
-            f"run file: unknown kind of object {name!r}; import the module that defines it before loading"
+            f"run file: unknown kind of object {name!r}; "
+            "import the module that defines it before loading"
         )
     try:
         return CLASSES[name](**{key: decode(value) for key, value in config.items()})

@@ -36,7 +36,7 @@ def cuda_problem() -> str | None:
     if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
         return None
     try:
-        available = cuda.is_available()
+        available = cuda.is_available()  # type: ignore[no-untyped-call, unused-ignore]
     except Exception as error:  # the driver's own errors have many types
         return f"the CUDA driver reports {type(error).__name__}: {error}"
     return None if available else "no CUDA device or driver was found"
@@ -73,7 +73,9 @@ def backend_for(device: str, threads: int | None = None) -> Backend:
         If the name or the number of threads makes no sense.
     """
     if threads is not None and threads < 1:
-        raise ConfigurationError(f"threads: expected at least 1, received {threads}; leave it out for all")
+        raise ConfigurationError(
+            f"threads: expected at least 1, received {threads}; leave it out for all"
+        )
     if device == "cpu":
         return _cpu(threads)
     if device == "auto":
@@ -82,6 +84,8 @@ def backend_for(device: str, threads: int | None = None) -> Backend:
     if device == "cuda":
         problem = cuda_problem()
         if problem:
-            raise DeviceError(f'device "cuda": {problem}; use device="cpu", or install convscope[cuda]')
+            raise DeviceError(
+                f'device "cuda": {problem}; use device="cpu", or install convscope[cuda]'
+            )
         return _cuda()
     raise ConfigurationError(f'device: expected "cpu", "cuda" or "auto", received {device!r}')

@@ -1,4 +1,4 @@
-"""The errors of the engine: one family, each text names place, expectation, what came, and the mend."""
+"""The errors of the engine: one family; texts name place, expectation, what came, and the mend."""
 
 from __future__ import annotations
 

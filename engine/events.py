@@ -29,7 +29,7 @@ class FitStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class StepFinished(Event):
-    """One training step is done. `loss` includes penalties; `correct` counts right predictions or is None."""
+    """One training step is done. `loss` has penalties in it; `correct` counts hits or is None."""
 
     step: int
     epoch: int

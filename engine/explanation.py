@@ -16,7 +16,7 @@ import numpy as np
 from engine.typing import Array, Index, Phase, Scalar
 
 Kind = Literal["sum", "max", "mean", "map"]
-"""How terms combine: a sum of products, a maximum, a mean, or no terms at all (element by element)."""
+"""How terms combine: a sum of products, a maximum, a mean, or no terms (element by element)."""
 
 Role = Literal["input", "weight", "gradient", "output", "state"]
 
@@ -89,7 +89,9 @@ class Terms(Sequence[Term]):
             raise IndexError(f"term {number} of {len(self)}")
         number %= len(self)
         places = tuple(
-            None if operand.indices[number].min(initial=0) < 0 else tuple(operand.indices[number].tolist())
+            None
+            if operand.indices[number].min(initial=0) < 0
+            else tuple(operand.indices[number].tolist())
             for operand in self.operands
         )
         return Term(
@@ -200,4 +202,6 @@ class Explanation:
     @property
     def exact(self) -> bool:
         """True if replayed and stored value are the same bits."""
-        return self.value.dtype == self.stored.dtype and self.value.tobytes() == self.stored.tobytes()
+        return (
+            self.value.dtype == self.stored.dtype and self.value.tobytes() == self.stored.tobytes()
+        )

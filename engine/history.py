@@ -26,7 +26,8 @@ class History:
     validations : list of float
         Validation loss of every epoch that had a validation set.
     accuracies : list of float
-        Validation accuracy of those epochs; the training accuracy of epochs without a validation set.
+        Validation accuracy of those epochs; of epochs without a validation set the accuracy in
+        training.
     """
 
     steps: list[float] = field(default_factory=list)

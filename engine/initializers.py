@@ -52,7 +52,7 @@ class HeUniform(_Initializer):
 
 @dataclass(frozen=True)
 class GlorotNormal(_Initializer):
-    """Normal with variance 2 / (fan in + fan out) (Glorot and Bengio 2010): for tanh and sigmoid."""
+    """Normal, variance 2 / (fan in + fan out) (Glorot and Bengio 2010): for tanh and sigmoid."""
 
     def __call__(self, shape: Shape, generator: np.random.Generator) -> Array:
         """Return the first value."""
@@ -79,7 +79,8 @@ class Normal(_Initializer):
     def __post_init__(self) -> None:
         if not (math.isfinite(self.std) and self.std >= 0 and math.isfinite(self.mean)):
             raise ConfigurationError(
-                f"Normal: expected a std of at least 0 and a finite mean, received {self.std}, {self.mean}"
+                "Normal: expected a std of at least 0 and a finite mean, "
+                f"received {self.std}, {self.mean}"
             )
 
     def __call__(self, shape: Shape, generator: np.random.Generator) -> Array:

@@ -1,4 +1,4 @@
-"""Losses. They take logits; targets are class indices, probabilities, or numbers of the prediction's shape."""
+"""Losses. Predictions are logits; targets are class indices, probabilities, or plain numbers."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ class Loss(Configurable):
     def _check_reduction(self, reduction: str) -> str:
         if reduction not in REDUCTIONS:
             raise ConfigurationError(
-                f"{type(self).__name__} reduction: expected one of {', '.join(REDUCTIONS)}, received {reduction!r}"
+                f"{type(self).__name__} reduction: expected one of {', '.join(REDUCTIONS)}, "
+                f"received {reduction!r}"
             )
         return reduction
 
@@ -88,7 +89,7 @@ class Loss(Configurable):
         """Return the shape of the single losses, with batch axis."""
 
     def divisor(self, target: Array, prediction: Shape) -> float:
-        """Return what a mean over these targets divides by; the prediction's shape has a batch axis."""
+        """Return what a mean over these targets divides by; `prediction` is a shape with batch."""
         return float(math.prod(self.items_shape(prediction)))
 
     def rows(self, shape: Shape) -> Shape:
@@ -114,13 +115,17 @@ class Loss(Configurable):
             prediction = at.site.scratch("prediction.plain", prediction.shape)
         target, after = at.site.plain_target(at.grad, "grad")
         buffers = (
-            *self._inputs(at, prediction), at.fields["scales"], target.reshaped(self.rows(target.shape)),
+            *self._inputs(at, prediction),
+            at.fields["scales"],
+            target.reshaped(self.rows(target.shape)),
         )
         return [Launch(self.backward_kernel, buffers), *after]
 
     def _inputs(self, at: LossSite, prediction: Buffer) -> tuple[Buffer, ...]:
         names = ("target", *self.extra_fields)
-        return tuple(b.reshaped(self.rows(b.shape)) for b in (prediction, *(at.fields[n] for n in names)))
+        return tuple(
+            b.reshaped(self.rows(b.shape)) for b in (prediction, *(at.fields[n] for n in names))
+        )
 
     def _scales(self, items: Shape, count: float) -> Array:
         """Return the factor of each item: 1 / count for a mean, else 1."""
@@ -130,7 +135,7 @@ class Loss(Configurable):
     # -- by themselves -----------------------------------------------------------------------
 
     def __call__(self, prediction: Array, target: Array) -> Any:
-        """Return the loss: a scalar of the prediction's dtype, an array for ``reduction="none"``."""
+        """Return the loss: a scalar of the prediction's dtype; an array if not reduced."""
         items, value, _ = self._run(prediction, target)
         return items if self.reduction == "none" else value
 
@@ -189,16 +194,25 @@ class Loss(Configurable):
                 Operand("loss.items", items, places),
                 Operand("loss.scales", scales, places),
             )
-            stages = [Stage("sum of losses", float(totals[-1]), f"{len(items)} items \N{MULTIPLICATION SIGN} scale")]
-            penalty = float(value) - float(totals[-1])
-            replayed = totals[-1]
-            if view.has("penalty") and view.array("penalty")[0]:
-                replayed = value
-                stages.append(Stage("+ penalties", penalty, "L1 and L2 terms of the layers"))
-            stages.append(Stage("= loss", float(value)))
+            stages = [
+                Stage(
+                    "sum of losses",
+                    float(totals[-1]),
+                    f"{len(items)} items × scale",
+                )
+            ]
+            # Penalties of layers are no business of the loss: the debugger adds them.
+            stages.append(Stage("= loss", float(totals[-1])))
             return finish(
-                view, result, index, kind="sum", formula="sum of item loss \N{MULTIPLICATION SIGN} scale",
-                order="item", value=replayed, terms=Terms(operands, shares, totals), stages=tuple(stages),
+                view,
+                result,
+                index,
+                kind="sum",
+                formula="sum of item loss × scale",
+                order="item",
+                value=totals[-1],
+                terms=Terms(operands, shares, totals),
+                stages=tuple(stages),
                 sentence=f"The loss is {number(value)}, from {len(items)} items; the greatest is "
                 f"{number(np.nanmax(items) if items.size else 0)}.",
             )
@@ -227,7 +241,7 @@ class CrossEntropyLoss(Loss):
 
     forward_kernel = "cross_entropy_forward"
     backward_kernel = "cross_entropy_backward"
-    formula = "(softmax \N{MINUS SIGN} target) \N{MULTIPLICATION SIGN} scale"
+    formula = "(softmax − target) × scale"
 
     def __init__(
         self,
@@ -240,9 +254,13 @@ class CrossEntropyLoss(Loss):
         self.weight = None if weight is None else tuple(float(w) for w in weight)
         self.ignore_index, self.label_smoothing = int(ignore_index), float(label_smoothing)
         if not 0 <= self.label_smoothing <= 1:
-            raise ConfigurationError(f"label_smoothing: expected 0 to 1, received {label_smoothing}")
+            raise ConfigurationError(
+                f"label_smoothing: expected 0 to 1, received {label_smoothing}"
+            )
         if self.weight and min(self.weight) < 0:
-            raise ConfigurationError(f"weight: expected factors of at least 0, received {self.weight}")
+            raise ConfigurationError(
+                f"weight: expected factors of at least 0, received {self.weight}"
+            )
 
     def rows(self, shape: Shape) -> Shape:
         """Return (samples, classes, positions)."""
@@ -263,33 +281,40 @@ class CrossEntropyLoss(Loss):
     def encode(self, target: Array, prediction: Shape) -> dict[str, Array]:
         """Return weighted target probabilities and the factor of each item."""
         if len(prediction) < 2:
-            raise ShapeError(f"loss: expected predictions (n, classes), received shape {prediction}")
+            raise ShapeError(
+                f"loss: expected predictions (n, classes), received shape {prediction}"
+            )
         classes, items = prediction[1], self.items_shape(prediction)
         if self.weight is not None and len(self.weight) != classes:
             raise ConfigurationError(
-                f"loss weight: expected {classes} factors (one per class), received {len(self.weight)}"
+                f"loss weight: expected {classes} factors (one per class), "
+                f"received {len(self.weight)}"
             )
         weight = np.ones(classes) if self.weight is None else np.array(self.weight)
         factors = weight.reshape(1, classes, *[1] * (len(prediction) - 2))
         if target.dtype.kind == "f" and target.shape == prediction:
             smooth = target * (1 - self.label_smoothing) + self.label_smoothing / classes
-            return {"target": smooth * factors, "scales": self._scales(items, self.divisor(target, prediction))}
+            return {
+                "target": smooth * factors,
+                "scales": self._scales(items, self.divisor(target, prediction)),
+            }
         if target.shape != items:
             raise ShapeError(
-                f"loss: expected class indices of shape {items} or probabilities of shape {prediction}, "
-                f"received {target.dtype} of shape {target.shape}"
+                f"loss: expected class indices of shape {items} or probabilities of shape "
+                f"{prediction}, received {target.dtype} of shape {target.shape}"
             )
         if target.dtype.kind not in "iu":
             raise DataError(
-                f"loss: expected whole-number class indices, received {target.dtype}; convert with astype('int64')"
+                f"loss: expected whole-number class indices, received {target.dtype}; "
+                "convert with astype('int64')"
             )
         kept = target != self.ignore_index
         bad = kept & ((target < 0) | (target >= classes))
         if bad.any():
             where = tuple(int(i) for i in np.argwhere(bad)[0])
             raise DataError(
-                f"loss: expected labels 0 to {classes - 1} (the model has {classes} outputs), received "
-                f"{int(target[where])} at sample {where[0]}"
+                f"loss: expected labels 0 to {classes - 1} (the model has {classes} outputs), "
+                f"received {int(target[where])} at sample {where[0]}"
             )
         labels = np.where(kept, target, 0)
         one_hot = np.moveaxis(np.eye(classes)[labels], -1, 1)
@@ -300,8 +325,8 @@ class CrossEntropyLoss(Loss):
     def explain_gradient(self, view: View, index: Index) -> Explanation:
         """Explain softmax minus target for one logit."""
         n, rest = index[0], index[2:]
-        logits = view.input()[(n, slice(None), *rest)]
-        target = view.array("target")[(n, slice(None), *rest)]
+        classes: tuple[Any, ...] = (n, slice(None), *rest)
+        logits, target = view.input()[classes], view.array("target")[classes]
         scale = view.array("scales")[(n, *rest)]
         top = logits.max() if not np.isnan(logits).any() else logits.dtype.type(np.nan)
         exps = np.array([replay.call(scalar.exponential, v - top) for v in logits])
@@ -309,9 +334,13 @@ class CrossEntropyLoss(Loss):
         with np.errstate(all="ignore"):
             share = exps[index[1]] / total
             value = (share * mass - target[index[1]]) * scale
-        sources = [("logit", "input", index), ("target", "target", index), ("scale", "scales", (n, *rest))]
+        sources = [
+            ("logit", "input", index),
+            ("target", "target", index),
+            ("scale", "scales", (n, *rest)),
+        ]
         steps = [
-            ("softmax", share, "exp(logit \N{MINUS SIGN} max) / sum"),
+            ("softmax", share, "exp(logit − max) / sum"),
             ("= gradient", value, self.formula),
         ]
         return elementwise(view, "input.gradient", index, sources, steps, self.formula)
@@ -330,7 +359,8 @@ class _ElementLoss(Loss):
     def _target(self, target: Array, prediction: Shape) -> Array:
         if target.shape != prediction:
             raise ShapeError(
-                f"loss: expected a target of the prediction's shape {prediction}, received {target.shape}"
+                f"loss: expected a target of the prediction's shape {prediction}, "
+                f"received {target.shape}"
             )
         if target.dtype.kind not in "fiub":
             raise DataError(f"loss: expected numbers as target, received {target.dtype}")
@@ -345,9 +375,16 @@ class _ElementLoss(Loss):
         sources = [(name if name != "input" else "x", name, index) for name in (*names, "scales")]
         steps = [
             ("slope", slope, self.formula),
-            ("= gradient", value, "slope \N{MULTIPLICATION SIGN} scale"),
+            ("= gradient", value, "slope × scale"),
         ]
-        return elementwise(view, "input.gradient", index, sources, steps, f"{self.formula} \N{MULTIPLICATION SIGN} scale")
+        return elementwise(
+            view,
+            "input.gradient",
+            index,
+            sources,
+            steps,
+            f"{self.formula} × scale",
+        )
 
 
 class MSELoss(_ElementLoss):
@@ -355,7 +392,7 @@ class MSELoss(_ElementLoss):
 
     forward_kernel = "mean_squared_error_forward"
     backward_kernel = "mean_squared_error_backward"
-    formula = "2 (x \N{MINUS SIGN} target)"
+    formula = "2 (x − target)"
     function = staticmethod(scalar.squared_error)
     slope = staticmethod(scalar.squared_error_slope)
 
@@ -385,13 +422,11 @@ class BCEWithLogitsLoss(_ElementLoss):
     forward_kernel = "binary_cross_entropy_forward"
     backward_kernel = "binary_cross_entropy_backward"
     extra_fields = ("positive",)
-    formula = "sigmoid(x) \N{MINUS SIGN} target, positives weighted"
+    formula = "sigmoid(x) − target, positives weighted"
     function = staticmethod(scalar.binary_cross_entropy)
     slope = staticmethod(scalar.binary_cross_entropy_slope)
 
-    def __init__(
-        self, reduction: str = "mean", weight: Any = None, pos_weight: Any = None
-    ) -> None:
+    def __init__(self, reduction: str = "mean", weight: Any = None, pos_weight: Any = None) -> None:
         self.reduction = self._check_reduction(reduction)
         self.weight, self.pos_weight = weight, pos_weight
 
@@ -400,7 +435,8 @@ class BCEWithLogitsLoss(_ElementLoss):
         values = self._target(target, prediction)
         if values.size and not (np.nanmin(values) >= 0 and np.nanmax(values) <= 1):
             raise DataError(
-                f"loss: expected targets between 0 and 1, received {np.nanmin(values):g} to {np.nanmax(values):g}"
+                "loss: expected targets between 0 and 1, "
+                f"received {np.nanmin(values):g} to {np.nanmax(values):g}"
             )
         scales = self._scales(prediction, self.divisor(target, prediction))
         try:

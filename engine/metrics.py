@@ -12,7 +12,8 @@ def _check(scores: Array, labels: Array) -> tuple[Array, Array]:
     scores, labels = np.asarray(scores), np.asarray(labels)
     if scores.ndim != 2 or labels.ndim != 1 or len(scores) != len(labels):
         raise ShapeError(
-            f"expected scores (n, classes) and labels (n,), received {scores.shape} and {labels.shape}"
+            "expected scores (n, classes) and labels (n,), "
+            f"received {scores.shape} and {labels.shape}"
         )
     if not len(labels):
         raise DataError("expected at least one prediction, received none")
@@ -67,7 +68,9 @@ def confusion_matrix(scores: Array, labels: Array) -> Array:
     scores, labels = _check(scores, labels)
     classes = scores.shape[1]
     if labels.min() < 0 or labels.max() >= classes:
-        raise DataError(f"expected labels 0 to {classes - 1}, received {labels.min()} to {labels.max()}")
+        raise DataError(
+            f"expected labels 0 to {classes - 1}, received {labels.min()} to {labels.max()}"
+        )
     matrix = np.zeros((classes, classes), np.int64)
     np.add.at(matrix, (labels, scores.argmax(1)), 1)
     return matrix

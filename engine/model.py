@@ -76,7 +76,9 @@ class State(MutableMapping[str, Array]):
     def __setitem__(self, name: str, value: Array) -> None:
         buffer, given = self._buffer(name), np.asarray(value)
         if given.shape != buffer.shape:
-            raise ShapeError(f"{name}: expected values of shape {buffer.shape}, received {given.shape}")
+            raise ShapeError(
+                f"{name}: expected values of shape {buffer.shape}, received {given.shape}"
+            )
         if given.dtype.kind not in "fiub":
             raise DtypeError(f"{name}: expected numbers, received {given.dtype}")
         buffer.write(given)
@@ -130,12 +132,16 @@ class Model:
         threads: int | None = None,
     ) -> None:
         self.seed, self.device = check_seed(seed), device
-        self.dtype = str(np.dtype(dtype)) if dtype in ("float32", "float64", np.float32, np.float64) else ""
+        self.dtype = (
+            str(np.dtype(dtype)) if dtype in ("float32", "float64", np.float32, np.float64) else ""
+        )
         if not self.dtype:
             raise ConfigurationError(f'dtype: expected "float32" or "float64", received {dtype!r}')
         if layers is not None:
             if inputs is not None or outputs is not None:
-                raise ConfigurationError("Model: give either a list of layers or inputs and outputs, not both")
+                raise ConfigurationError(
+                    "Model: give either a list of layers or inputs and outputs, not both"
+                )
             inputs, outputs = _chain(layers, input_shape)
         if inputs is None or outputs is None:
             raise ConfigurationError(
@@ -146,7 +152,8 @@ class Model:
         order = _sorted(self._inputs, self._outputs)
         names = _named(order, self._inputs)
         self.nodes = tuple(
-            ModelNode(names[n], n.layer, tuple(names[i] for i in n.inputs), n.output_shape) for n in order
+            ModelNode(names[n], n.layer, tuple(names[i] for i in n.inputs), n.output_shape)
+            for n in order
         )
         self._by_name = {node.name: node for node in self.nodes}
         self.inputs = tuple(names[node] for node in self._inputs)
@@ -178,8 +185,8 @@ class Model:
                     fresh.append(parameter)
                 elif parameter.buffer.dtype != self.dtype:
                     raise ConfigurationError(
-                        f"{node.name}: this layer already belongs to a {parameter.buffer.dtype} model; "
-                        f"use dtype={parameter.buffer.dtype!r} or a layer of its own"
+                        f"{node.name}: this layer already belongs to a {parameter.buffer.dtype} "
+                        f"model; use dtype={parameter.buffer.dtype!r} or a layer of its own"
                     )
             for name, first in layer.initial_state.items():
                 full = f"{node.name}.{name}"
@@ -229,11 +236,16 @@ class Model:
         fields: dict[str, Field] = {}
         for node in self.nodes:
             if node.layer is None:
-                fields[node.name] = (Span(1, 0, 0), Span(1, 0, 0)) if len(node.output_shape) == 3 else None
+                fields[node.name] = (
+                    (Span(1, 0, 0), Span(1, 0, 0)) if len(node.output_shape) == 3 else None
+                )
                 continue
             before = [self._by_name[name] for name in node.inputs]
             fields[node.name] = field_of(
-                node.layer, [fields[b.name] for b in before], [b.output_shape for b in before], node.output_shape
+                node.layer,
+                [fields[b.name] for b in before],
+                [b.output_shape for b in before],
+                node.output_shape,
             )
         return fields
 
@@ -253,7 +265,8 @@ class Model:
         """
         if len(arrays) != len(self.inputs):
             raise ShapeError(
-                f"model: expected {len(self.inputs)} inputs ({', '.join(self.inputs)}), received {len(arrays)}"
+                f"model: expected {len(self.inputs)} inputs ({', '.join(self.inputs)}), "
+                f"received {len(arrays)}"
             )
         checked: list[Array] = []
         for name, given in zip(self.inputs, arrays, strict=True):
@@ -268,17 +281,26 @@ class Model:
                 raise DtypeError(f"{name}: expected numbers, received {array.dtype}")
             if array.shape[1:] != shape or array.ndim != len(shape) + 1:
                 hint = "; add a batch axis with x[None]" if array.shape == shape else ""
-                raise ShapeError(f"{name}: expected {with_batch(shape)}, received {array.shape}{hint}")
+                raise ShapeError(
+                    f"{name}: expected {with_batch(shape)}, received {array.shape}{hint}"
+                )
             if len(array) != len(arrays[0]):
-                raise DataError(f"{name}: expected {len(arrays[0])} samples like the first input, received {len(array)}")
+                raise DataError(
+                    f"{name}: expected {len(arrays[0])} samples like the first input, "
+                    f"received {len(array)}"
+                )
             checked.append(np.asarray(array, self.dtype))
         return checked
 
     def program(self, batch: int, **settings: Any) -> Program:
-        """Return the program for a batch size, made on first use; see `Program` for the settings."""
+        """Return the program for a batch size, made on first use; settings are `Program`'s."""
         from engine.program import Program
 
-        key = (batch, *sorted(settings.items()), tuple(p.trainable for p in self.parameters.values()))
+        key = (
+            batch,
+            *sorted(settings.items()),
+            tuple(p.trainable for p in self.parameters.values()),
+        )
         if key not in self._programs:
             while len(self._programs) >= PROGRAMS_KEPT:
                 self._programs.popitem(last=False)
@@ -297,9 +319,14 @@ class Model:
             program.run()
             pieces.append([program.read(self.node(name).tensor) for name in self.outputs])
         if not pieces:
-            results = [np.zeros((0, *self.node(name).output_shape), self.dtype) for name in self.outputs]
+            results = [
+                np.zeros((0, *self.node(name).output_shape), self.dtype) for name in self.outputs
+            ]
         else:
-            results = [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*pieces, strict=True)]
+            results = [
+                np.concatenate(parts) if len(parts) > 1 else parts[0]
+                for parts in zip(*pieces, strict=True)
+            ]
         return results[0] if len(results) == 1 else tuple(results)
 
     def activations(self, x: Any, names: Sequence[str], training: bool = False) -> dict[str, Array]:
@@ -336,13 +363,19 @@ class Model:
             raise DataError("gradients: expected at least one sample, received none")
         grads = grad_output if isinstance(grad_output, tuple) else (grad_output,)
         if len(grads) != len(self.outputs):
-            raise ShapeError(f"gradients: expected {len(self.outputs)} output gradients, received {len(grads)}")
-        program = self.program(len(arrays[0]), training=training, update_statistics=False, backward=True)
+            raise ShapeError(
+                f"gradients: expected {len(self.outputs)} output gradients, received {len(grads)}"
+            )
+        program = self.program(
+            len(arrays[0]), training=training, update_statistics=False, backward=True
+        )
         program.load(arrays)
         for name, grad in zip(self.outputs, grads, strict=True):
             shape = (len(arrays[0]), *self.node(name).output_shape)
             if np.shape(grad) != shape:
-                raise ShapeError(f"gradients: expected grad_output of shape {shape}, received {np.shape(grad)}")
+                raise ShapeError(
+                    f"gradients: expected grad_output of shape {shape}, received {np.shape(grad)}"
+                )
             program.output_gradients[name].write(np.asarray(grad))
         program.run()
         inputs = tuple(program.read(f"{name}.grad_output") for name in self.inputs)
@@ -354,12 +387,18 @@ def _chain(layers: Sequence[Layer], input_shape: Shape | None) -> tuple[Node, No
     if not layers:
         raise ConfigurationError("Model: expected at least one layer, received an empty list")
     if input_shape is None:
-        raise ConfigurationError("Model: a list of layers needs input_shape=, for example (1, 28, 28)")
+        raise ConfigurationError(
+            "Model: a list of layers needs input_shape=, for example (1, 28, 28)"
+        )
     for number, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             raise ConfigurationError(
                 f"Model: expected layers, received {type(layer).__name__} at place {number}"
-                + ("; call the class: " + layer.__name__ + "(...)" if isinstance(layer, type) else "")
+                + (
+                    "; call the class: " + layer.__name__ + "(...)"
+                    if isinstance(layer, type)
+                    else ""
+                )
             )
     counts: dict[str, int] = {}
     start = node = Input(input_shape)
@@ -375,7 +414,9 @@ def _sorted(inputs: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:
     """Return all nodes that the outputs need, inputs first, every node after what it reads."""
     for node in (*inputs, *outputs):
         if not isinstance(node, Node):
-            raise ConfigurationError(f"Model: expected nodes as inputs and outputs, received {type(node).__name__}")
+            raise ConfigurationError(
+                f"Model: expected nodes as inputs and outputs, received {type(node).__name__}"
+            )
     if not inputs or not outputs:
         raise ConfigurationError("Model: expected at least one input and one output")
     order: list[Node] = list(inputs)
@@ -387,7 +428,9 @@ def _sorted(inputs: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:
             if id(node) in done:
                 continue
             if node.layer is None:
-                raise ConfigurationError(f"Model: {node.label} is used by the graph but missing from inputs=")
+                raise ConfigurationError(
+                    f"Model: {node.label} is used by the graph but missing from inputs="
+                )
             if ready:
                 done.add(id(node))
                 order.append(node)
@@ -418,7 +461,9 @@ def _named(order: Sequence[Node], inputs: Sequence[Node]) -> dict[Node, str]:
                 name = f"{base}_{counts[base] + 1}" if node.layer.name else f"{base}{counts[base]}"
         if name in taken:
             why = "is reserved" if name in RESERVED else "is used twice"
-            raise ConfigurationError(f"Model: the layer name {name!r} {why}; give every layer a name of its own")
+            raise ConfigurationError(
+                f"Model: the layer name {name!r} {why}; give every layer a name of its own"
+            )
         seen.add(id(node.layer))
         taken.add(name)
         names[node] = name

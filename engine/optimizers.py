@@ -52,11 +52,16 @@ class Optimizer(Configurable):
     def _set_rate(self, learning_rate: float | Callable[[int], float]) -> None:
         if isinstance(learning_rate, Schedule):
             self.learning_rate = learning_rate
-        elif isinstance(learning_rate, (int, float, np.floating)) and math.isfinite(learning_rate) and learning_rate >= 0:
+        elif (
+            isinstance(learning_rate, (int, float, np.floating))
+            and math.isfinite(learning_rate)
+            and learning_rate >= 0
+        ):
             self.learning_rate = float(learning_rate)
         else:
             raise ConfigurationError(
-                f"learning_rate: expected a number of at least 0 or a schedule, received {learning_rate!r}"
+                "learning_rate: expected a number of at least 0 or a schedule, "
+                f"received {learning_rate!r}"
             )
 
     def rate(self, step: int) -> float:
@@ -69,12 +74,14 @@ class Optimizer(Configurable):
         """Return what the update kernel needs at this step; the learning rate comes first."""
 
     @abstractmethod
-    def update(self, weight: Buffer, grad: Buffer, moments: Sequence[Buffer], rates: Buffer) -> Launch:
+    def update(
+        self, weight: Buffer, grad: Buffer, moments: Sequence[Buffer], rates: Buffer
+    ) -> Launch:
         """Return the launch that updates one parameter in place."""
 
     @abstractmethod
     def explain(self, view: View, result: str, index: Index) -> Explanation:
-        """Explain one updated number; `view` has ``NAME.before``, ``NAME.gradient`` and moments before."""
+        """Explain one updated number; `view` has ``NAME.before``, its gradient, moments before."""
 
 
 class SGD(Optimizer):
@@ -113,7 +120,9 @@ class SGD(Optimizer):
         """Return the learning rate."""
         return (self.rate(step),)
 
-    def update(self, weight: Buffer, grad: Buffer, moments: Sequence[Buffer], rates: Buffer) -> Launch:
+    def update(
+        self, weight: Buffer, grad: Buffer, moments: Sequence[Buffer], rates: Buffer
+    ) -> Launch:
         """Return the launch that updates one parameter."""
         settings = SgdSettings(self.momentum, self.weight_decay, int(self.nesterov))
         return Launch("sgd_update", (weight, grad, moments[0], rates), settings)
@@ -124,7 +133,11 @@ class SGD(Optimizer):
         before = view.array(f"{result}.velocity.before")[index]
         slope = replay.call(scalar.decayed_gradient, g, w, self.weight_decay)
         velocity = replay.call(scalar.sgd_velocity, before, slope, self.momentum)
-        step = replay.call(scalar.sgd_velocity, velocity, slope, self.momentum) if self.nesterov else velocity
+        step = (
+            replay.call(scalar.sgd_velocity, velocity, slope, self.momentum)
+            if self.nesterov
+            else velocity
+        )
         value = replay.call(scalar.sgd_weight, w, step, view.rates[0])
         sources = [
             ("weight", f"{result}.before", index),
@@ -133,13 +146,37 @@ class SGD(Optimizer):
         ]
         steps: list[tuple[str, Any, str]] = [("learning rate", view.rates[0], "")]
         if self.weight_decay:
-            steps.append(("with decay", slope, f"gradient + {self.weight_decay:g} \N{MULTIPLICATION SIGN} weight"))
-        steps.append(("new velocity", velocity, f"{self.momentum:g} \N{MULTIPLICATION SIGN} velocity + gradient"))
+            steps.append(
+                (
+                    "with decay",
+                    slope,
+                    f"gradient + {self.weight_decay:g} × weight",
+                )
+            )
+        steps.append(
+            (
+                "new velocity",
+                velocity,
+                f"{self.momentum:g} × velocity + gradient",
+            )
+        )
         if self.nesterov:
-            steps.append(("look-ahead", step, f"{self.momentum:g} \N{MULTIPLICATION SIGN} new velocity + gradient"))
-        steps.append(("step", -view.rates[0] * float(step), "\N{MINUS SIGN}learning rate \N{MULTIPLICATION SIGN} velocity"))
+            steps.append(
+                (
+                    "look-ahead",
+                    step,
+                    f"{self.momentum:g} × new velocity + gradient",
+                )
+            )
+        steps.append(
+            (
+                "step",
+                -view.rates[0] * float(step),
+                "−learning rate × velocity",
+            )
+        )
         steps.append(("= new weight", value, "weight + step"))
-        formula = "weight \N{MINUS SIGN} learning rate \N{MULTIPLICATION SIGN} velocity"
+        formula = "weight − learning rate × velocity"
         return elementwise(view, result, index, sources, steps, formula)
 
 
@@ -183,7 +220,9 @@ class Adam(Optimizer):
         first, second = (1 - beta ** (step + 1) for beta in self.betas)
         return rate, rate / first, math.sqrt(second)
 
-    def update(self, weight: Buffer, grad: Buffer, moments: Sequence[Buffer], rates: Buffer) -> Launch:
+    def update(
+        self, weight: Buffer, grad: Buffer, moments: Sequence[Buffer], rates: Buffer
+    ) -> Launch:
         """Return the launch that updates one parameter."""
         settings = AdamSettings(*self.betas, self.eps, self.weight_decay, int(self.decoupled))
         return Launch("adam_update", (weight, grad, *moments, rates), settings)
@@ -196,10 +235,16 @@ class Adam(Optimizer):
         rate, step_size, root = view.rates[:3]
         kind = w.dtype.type
         steps: list[tuple[str, Any, str]] = [("learning rate", rate, "")]
-        decay = f"{self.weight_decay:g} \N{MULTIPLICATION SIGN} weight"
+        decay = f"{self.weight_decay:g} × weight"
         if self.decoupled:
             w = replay.call(scalar.sgd_weight, w, kind(self.weight_decay) * w, rate)
-            steps.append(("decayed weight", w, f"weight \N{MINUS SIGN} learning rate \N{MULTIPLICATION SIGN} {decay}"))
+            steps.append(
+                (
+                    "decayed weight",
+                    w,
+                    f"weight − learning rate × {decay}",
+                )
+            )
         else:
             slope = replay.call(scalar.decayed_gradient, slope, w, self.weight_decay)
             if self.weight_decay:
@@ -208,10 +253,22 @@ class Adam(Optimizer):
         v = replay.call(scalar.second_moment, v, slope, self.betas[1])
         value = replay.call(scalar.adam_weight, w, m, v, step_size, root, self.eps)
         steps += [
-            ("new first moment", m, f"{self.betas[0]:g} \N{MULTIPLICATION SIGN} m + {1 - self.betas[0]:g} \N{MULTIPLICATION SIGN} gradient"),
-            ("new second moment", v, f"{self.betas[1]:g} \N{MULTIPLICATION SIGN} v + {1 - self.betas[1]:g} \N{MULTIPLICATION SIGN} gradient\N{SUPERSCRIPT TWO}"),
-            ("step size", step_size, "learning rate / (1 \N{MINUS SIGN} beta1^t)"),
-            ("= new weight", value, "weight \N{MINUS SIGN} step size \N{MULTIPLICATION SIGN} m / (sqrt(v) / sqrt(1 \N{MINUS SIGN} beta2^t) + eps)"),
+            (
+                "new first moment",
+                m,
+                f"{self.betas[0]:g} × m + {1 - self.betas[0]:g} × gradient",
+            ),
+            (
+                "new second moment",
+                v,
+                f"{self.betas[1]:g} × v + {1 - self.betas[1]:g} × gradient²",
+            ),
+            ("step size", step_size, "learning rate / (1 − beta1^t)"),
+            (
+                "= new weight",
+                value,
+                "weight − step size × m / (sqrt(v) / sqrt(1 − beta2^t) + eps)",
+            ),
         ]
         sources = [
             ("weight", f"{result}.before", index),
@@ -219,12 +276,12 @@ class Adam(Optimizer):
             ("first moment", names[0], index),
             ("second moment", names[1], index),
         ]
-        formula = "weight \N{MINUS SIGN} step size \N{MULTIPLICATION SIGN} corrected mean / corrected deviation"
+        formula = "weight − step size × corrected mean / corrected deviation"
         return elementwise(view, result, index, sources, steps, formula)
 
 
 class AdamW(Adam):
-    """Adam with weight decay apart from the gradient: w = w - learning_rate * weight_decay * w first.
+    """Adam with weight decay apart from the gradient: w -= learning_rate * weight_decay * w first.
 
     References
     ----------

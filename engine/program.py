@@ -17,7 +17,7 @@ from engine.device import Buffer, Launch, Progress, Role
 from engine.errors import ConfigurationError, UnknownName
 from engine.layers.base import Parameter
 from engine.losses import Loss, LossSite
-from engine.ops.base import Site
+from engine.ops.base import Scratch, Site
 from engine.optimizers import RATES, Optimizer
 from engine.typing import Array, Phase, Shape
 
@@ -71,8 +71,8 @@ class Program:
     update_statistics : bool
         Whether running statistics may move.
     backward : bool
-        Add a backward pass from gradients that the caller writes to `output_gradients`; gradients go
-        to memory of the program's own.
+        Add a backward pass from gradients that the caller writes to `output_gradients`; gradients
+        go to memory of the program's own.
     loss, optimizer, moments
         Add loss, backward and update phases; gradients go to the parameters.
     progress : callable or None
@@ -106,7 +106,7 @@ class Program:
         self.loss_site: LossSite | None = None
         self.rates = self._request("rates", (RATES,), model.dtype)
         self.counters = self._request("counters", (2,), "int64")
-        self._uses = {name: 0 for name in (n.name for n in model.nodes)}
+        self._uses = dict.fromkeys((n.name for n in model.nodes), 0)
         for node in model.nodes:
             for name in node.inputs:
                 self._uses[name] += 1
@@ -131,19 +131,26 @@ class Program:
         return self.tensors[name]
 
     def _add(
-        self, phase: Phase, layer: str, kind: str, results: Sequence[str], launches: Sequence[Launch],
+        self,
+        phase: Phase,
+        layer: str,
+        kind: str,
+        results: Sequence[str],
+        launches: Sequence[Launch],
         changes_state: bool = False,
     ) -> None:
         """Append an operation."""
         start = len(self._launches)
         self._launches.extend(launches)
         index = len(self.operations)
-        row = Operation(index, phase, layer, kind, tuple(results), start, len(self._launches), changes_state)
+        row = Operation(
+            index, phase, layer, kind, tuple(results), start, len(self._launches), changes_state
+        )
         self.operations = (*self.operations, row)
         for result in results:
             self.producers[f"{layer}.{result}"] = index
 
-    def _scratch(self, node: str) -> object:
+    def _scratch(self, node: str) -> Scratch:
         def make(name: str, shape: Shape, dtype: str, role: Role) -> Buffer:
             return self._request(f"{node}.saved.{name}", shape, dtype, role)
 
@@ -169,7 +176,7 @@ class Program:
                 training=self.training,
                 counters=self.counters,
                 stream=stream,
-                make_scratch=self._scratch(node.name),  # type: ignore[arg-type]
+                make_scratch=self._scratch(node.name),
                 update_statistics=self.update_statistics,
             )
             self.sites[node.name] = site
@@ -178,16 +185,21 @@ class Program:
             for name, state in layer.state.items():
                 self.tensors[f"{node.name}.{name}"] = state
             moves = self.training and self.update_statistics and layer.op.changes_state
-            self._add("forward", node.name, layer.op.name, ("output",), layer.op.forward(site), moves)
+            self._add(
+                "forward", node.name, layer.op.name, ("output",), layer.op.forward(site), moves
+            )
 
     def _lower_loss(self, loss: Loss) -> None:
         if len(self.model.outputs) != 1:
             raise ConfigurationError(
                 f"loss: expected a model with one output, received {len(self.model.outputs)} "
-                f"({', '.join(self.model.outputs)}); train a Model with outputs= the one that has a target"
+                f"({', '.join(self.model.outputs)}); "
+                "train a Model with outputs= the one that has a target"
             )
         if loss.reduction == "none":
-            raise ConfigurationError('loss reduction: training needs "mean" or "sum", received "none"')
+            raise ConfigurationError(
+                'loss reduction: training needs "mean" or "sum", received "none"'
+            )
         output = self.model.node(self.model.outputs[0])
         prediction = self.tensors[output.tensor]
         # Encoding a target of zeros tells the shapes of the fields.
@@ -196,12 +208,20 @@ class Program:
             name: self._tensor(f"loss.{name}", array.shape, "plain")
             for name, array in loss.encode(sample, prediction.shape).items()
         }
-        site = Site((prediction,), prediction, {}, {}, self.training, self.counters, 0, self._scratch("loss"))  # type: ignore[arg-type]
+        site = Site(
+            (prediction,),
+            prediction,
+            {},
+            {},
+            self.training,
+            self.counters,
+            0,
+            self._scratch("loss"),
+        )
         items = self._tensor("loss.items", loss.items_shape(prediction.shape), "plain")
         value = self._tensor("loss.output", (1,), "plain")
         self.loss_site = LossSite(prediction, fields, items, value, site)
         launches = loss.forward(self.loss_site)
-        self.tensors["loss.penalty"] = self._request("loss.penalty", (1,), self.model.dtype)
         for parameter in self.model.parameters.values():
             if parameter.regularizer is not None:
                 launches.append(parameter.regularizer.penalty(parameter.attached(), value))
@@ -218,7 +238,11 @@ class Program:
             for name, parameter in node.layer.parameters.items():
                 if parameter.name in self.gradients:
                     weight, moments = parameter.attached(), self.moments[parameter.name]
-                    launches.append(optimizer.update(weight, self.gradients[parameter.name], moments, self.rates))
+                    launches.append(
+                        optimizer.update(
+                            weight, self.gradients[parameter.name], moments, self.rates
+                        )
+                    )
                     names.append(name)
             if names:
                 self._add("update", node.name, type(optimizer).__name__, names, launches, True)
@@ -226,7 +250,11 @@ class Program:
     # -- running -----------------------------------------------------------------------------
 
     def load(
-        self, inputs: Sequence[Array], target: Array | None = None, rates: Sequence[float] = (), step: int = 0
+        self,
+        inputs: Sequence[Array],
+        target: Array | None = None,
+        rates: Sequence[float] = (),
+        step: int = 0,
     ) -> None:
         """Write a batch, its target and the numbers that change every step.
 
@@ -337,12 +365,17 @@ class _Backward:
             target, after = self._target("loss", "input.gradient", name)
             program.loss_site.grad = target
             launches = [*program.loss.backward(program.loss_site), *after]
-            program._add("backward", "loss", type(program.loss).__name__, ("input.gradient",), launches)
+            program._add(
+                "backward", "loss", type(program.loss).__name__, ("input.gradient",), launches
+            )
             return
         for name in self.model.outputs:
             if name not in self.needed:
                 program.output_gradients[name] = program._request(
-                    f"{name}.given", (program.batch, *self.model.node(name).output_shape), self.model.dtype, "activation"
+                    f"{name}.given",
+                    (program.batch, *self.model.node(name).output_shape),
+                    self.model.dtype,
+                    "activation",
                 )
                 continue
             target, after = self._target(name, "given.gradient", name)
@@ -385,7 +418,9 @@ class _Backward:
             part = program._tensor(f"{node}.{name}.gradient", parameter.shape, parameter.role)
             adding.append(Launch("accumulate", (part, total)))
         elif self.explicit or parameter.gradient_buffer is None:
-            total = program._request(f"{parameter.name}.gradient", parameter.shape, self.model.dtype, parameter.role)
+            total = program._request(
+                f"{parameter.name}.gradient", parameter.shape, self.model.dtype, parameter.role
+            )
             part = total
         else:
             total = part = parameter.gradient_buffer

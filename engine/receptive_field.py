@@ -33,7 +33,9 @@ class Box(NamedTuple):
     right: int
 
 
-def field_of(layer: Layer, before: Sequence[Field], shapes: Sequence[Shape], output: Shape) -> Field:
+def field_of(
+    layer: Layer, before: Sequence[Field], shapes: Sequence[Shape], output: Shape
+) -> Field:
     """Return the field of a layer's output from those of its inputs.
 
     Parameters
@@ -48,7 +50,8 @@ def field_of(layer: Layer, before: Sequence[Field], shapes: Sequence[Shape], out
     if len({(field[0].jump, field[1].jump) for field in spans}) > 1:
         return None
     merged = [
-        Span(spans[0][a].jump, min(f[a].low for f in spans), max(f[a].high for f in spans)) for a in (0, 1)
+        Span(spans[0][a].jump, min(f[a].low for f in spans), max(f[a].high for f in spans))
+        for a in (0, 1)
     ]
     reach = layer.op.reach(*shapes)
     if reach is None:
@@ -58,7 +61,11 @@ def field_of(layer: Layer, before: Sequence[Field], shapes: Sequence[Shape], out
         before_pixels = reach.padding[axis]
         extent = (reach.kernel[axis] - 1) * reach.dilation[axis]
         low = span.low - before_pixels * span.jump
-        result.append(Span(span.jump * reach.stride[axis], low, low + extent * span.jump + span.high - span.low))
+        result.append(
+            Span(
+                span.jump * reach.stride[axis], low, low + extent * span.jump + span.high - span.low
+            )
+        )
     return result[0], result[1]
 
 
@@ -89,7 +96,7 @@ def size_text(field: Field) -> str:
     """Return ``14x14``, or ``all``."""
     if field is None:
         return "all"
-    return "\N{MULTIPLICATION SIGN}".join(str(span.high - span.low + 1) for span in field)
+    return "×".join(str(span.high - span.low + 1) for span in field)
 
 
 Fields = Mapping[str, Field]

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
 from engine.config import Configurable
-from engine.device import Buffer, Launch
+from engine.device import Buffer, Launch, replay
 from engine.errors import ConfigurationError
 from engine.kernels import scalar
 from engine.kernels.settings import Strength
+from engine.typing import Array, Scalar
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class _Regularizer(Configurable):
     def __post_init__(self) -> None:
         if not self.strength >= 0:
             raise ConfigurationError(
-                f"{type(self).__name__}: expected a strength of at least 0, received {self.strength}"
+                f"{type(self).__name__}: expected a strength of at least 0, "
+                f"received {self.strength}"
             )
 
     @abstractmethod
@@ -38,6 +42,23 @@ class _Regularizer(Configurable):
     def gradient(self, weight: Buffer, grad_weight: Buffer) -> Launch:
         """Return the launch that adds the penalty's gradient."""
 
+    @abstractmethod
+    def sizes(self, weight: Array) -> Array:
+        """Return what the penalty adds up: |w|, or w squared."""
+
+    def replayed(self, weight: Array) -> Scalar:
+        """Return the penalty with the kernel's arithmetic, for `explain`.
+
+        Parameters
+        ----------
+        weight : array
+            In memory order, which is the order of the sum.
+        """
+        with np.errstate(all="ignore"):
+            total = replay.sums(self.sizes(weight.ravel()))[-1]
+            penalty: Scalar = weight.dtype.type(self.strength) * total
+        return penalty
+
 
 Regularizer = _Regularizer
 
@@ -47,7 +68,11 @@ class L1(_Regularizer):
     """strength * sum of |w|; adds strength * sign(w) to the gradient."""
 
     function = staticmethod(scalar.l1_gradient)
-    formula = "gradient + strength \N{MULTIPLICATION SIGN} sign(w)"
+    formula = "gradient + strength × sign(w)"
+
+    def sizes(self, weight: Array) -> Array:
+        """Return |w|."""
+        return np.abs(weight)
 
     def penalty(self, weight: Buffer, value: Buffer) -> Launch:
         """Return the launch that adds the penalty to the loss value."""
@@ -66,7 +91,11 @@ class L2(_Regularizer):
     """
 
     function = staticmethod(scalar.l2_gradient)
-    formula = "gradient + 2 \N{MULTIPLICATION SIGN} strength \N{MULTIPLICATION SIGN} w"
+    formula = "gradient + 2 × strength × w"
+
+    def sizes(self, weight: Array) -> Array:
+        """Return w squared."""
+        return np.asarray(weight * weight)
 
     def penalty(self, weight: Buffer, value: Buffer) -> Launch:
         """Return the launch that adds the penalty to the loss value."""

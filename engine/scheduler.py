@@ -78,7 +78,9 @@ class EarlyStopping:
 
     def __post_init__(self) -> None:
         if self.patience < 1:
-            raise ConfigurationError(f"patience: expected at least 1 epoch, received {self.patience}")
+            raise ConfigurationError(
+                f"patience: expected at least 1 epoch, received {self.patience}"
+            )
 
 
 @dataclass(frozen=True)
@@ -129,11 +131,16 @@ class Scheduler:
     """
 
     def __init__(self, model: Model, loss: Loss, optimizer: Optimizer) -> None:
-        for name, value, kind in (("model", model, Model), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
+        for name, value, kind in (
+            ("model", model, Model),
+            ("loss", loss, Loss),
+            ("optimizer", optimizer, Optimizer),
+        ):
             if not isinstance(value, kind):
                 hint = f"; call the class: {value.__name__}()" if isinstance(value, type) else ""
                 raise ConfigurationError(
-                    f"Scheduler: expected a {kind.__name__} as {name}, received {type(value).__name__}{hint}"
+                    f"Scheduler: expected a {kind.__name__} as {name}, "
+                    f"received {type(value).__name__}{hint}"
                 )
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.epoch = self.batch = self.global_step = 0
@@ -162,7 +169,7 @@ class Scheduler:
     # -- listening and controlling -----------------------------------------------------------
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with every event, in the running thread; return a function that ends it."""
+        """Call `listener` with every event, in the running thread; return what ends that."""
         self._listeners.append(listener)
 
         def unsubscribe() -> None:
@@ -203,8 +210,13 @@ class Scheduler:
             if len(self._programs) >= 4:
                 self._programs.pop(next(iter(self._programs)))
             self._programs[key] = Program(
-                self.model, batch, training=True, loss=self.loss, optimizer=self.optimizer,
-                moments=self.moments, progress=lambda name, n, total: self.emit(Compiling(name, n, total)),
+                self.model,
+                batch,
+                training=True,
+                loss=self.loss,
+                optimizer=self.optimizer,
+                moments=self.moments,
+                progress=lambda name, n, total: self.emit(Compiling(name, n, total)),
             )
         return self._programs[key]
 
@@ -212,7 +224,9 @@ class Scheduler:
         """Write a batch and this step's rates into a program."""
         inputs = self.model.check_inputs(x if isinstance(x, tuple) else (x,))
         if len(inputs[0]) != len(y):
-            raise ShapeError(f"batch: expected as many targets as samples ({len(inputs[0])}), received {len(y)}")
+            raise ShapeError(
+                f"batch: expected as many targets as samples ({len(inputs[0])}), received {len(y)}"
+            )
         program.load(inputs, y, self.optimizer.rates(self.global_step), self.global_step)
 
     def step(self, x: Any, y: Any) -> float:
@@ -257,7 +271,9 @@ class Scheduler:
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
         if not self._busy.acquire(blocking=False):
-            raise StateError("fit: this scheduler is already training in another thread; stop() it first")
+            raise StateError(
+                "fit: this scheduler is already training in another thread; stop() it first"
+            )
         try:
             yield
         finally:
@@ -298,7 +314,9 @@ class Scheduler:
         """
         for name, count in (("epochs", epochs), ("steps", steps)):
             if count is not None and (not isinstance(count, (int, np.integer)) or count < 0):
-                raise ConfigurationError(f"fit {name}: expected a whole number of at least 0, received {count!r}")
+                raise ConfigurationError(
+                    f"fit {name}: expected a whole number of at least 0, received {count!r}"
+                )
         if epochs is not None and steps is not None:
             raise ConfigurationError("fit: give epochs or steps, not both")
         if early_stopping is not None and validation is None:
@@ -324,16 +342,22 @@ class Scheduler:
                     value = array[tuple(where)]
                     raise DataError(
                         f"fit: the {name} holds {value} at sample {where[0]},{part} place "
-                        f"{tuple(where[1:])}; remove the sample, or hunt it with engine.debug.Session, "
-                        "which accepts it"
+                        f"{tuple(where[1:])}; remove the sample, or hunt it with "
+                        "engine.debug.Session, which accepts it"
                     )
 
     def _fit(
-        self, loader: Batches, epochs: int | None, steps: int | None, validation: Examples | None,
+        self,
+        loader: Batches,
+        epochs: int | None,
+        steps: int | None,
+        validation: Examples | None,
         early: EarlyStopping | None,
     ) -> None:
         last_epoch = self.epoch + (1 if epochs is None else epochs)
-        planned = steps if steps is not None else (last_epoch - self.epoch) * len(loader) - self.batch
+        planned = (
+            steps if steps is not None else (last_epoch - self.epoch) * len(loader) - self.batch
+        )
         last_step = self.global_step + planned
         self.emit(FitStarted(planned, last_epoch - self.epoch))
         best, best_loss, waited, reason = None, np.inf, 0, "finished"
@@ -380,8 +404,13 @@ class Scheduler:
         loss = self.step(x, y)
         correct = self.correct_predictions(self.program(len(y)), y)
         event = StepFinished(
-            step=self.global_step - 1, epoch=self.epoch, batch=self.batch, loss=loss,
-            learning_rate=self.optimizer.rate(self.global_step - 1), samples=len(y), correct=correct,
+            step=self.global_step - 1,
+            epoch=self.epoch,
+            batch=self.batch,
+            loss=loss,
+            learning_rate=self.optimizer.rate(self.global_step - 1),
+            samples=len(y),
+            correct=correct,
             elapsed_ms=(time.perf_counter() - start) * 1e3,
         )
         # Move on first: a listener that raises must not make this batch count twice.
@@ -415,7 +444,10 @@ class Scheduler:
             raise DataError("evaluate: the data set is empty")
         total, divisor, right, counted = 0.0, 0.0, 0, False
         for start in range(0, len(dataset), PREDICT_BATCH):
-            x, y = dataset.x[start : start + PREDICT_BATCH], np.asarray(dataset.y[start : start + PREDICT_BATCH])
+            x, y = (
+                dataset.x[start : start + PREDICT_BATCH],
+                np.asarray(dataset.y[start : start + PREDICT_BATCH]),
+            )
             scores = self.model(x)
             part = float(self.loss(scores, y))
             if self.loss.reduction == "mean":
@@ -439,7 +471,10 @@ class Scheduler:
     def capture(self) -> Snapshot:
         """Return a copy of everything that training changes."""
         return Snapshot(
-            self.epoch, self.batch, self.global_step, self.history.copy_lengths(),
+            self.epoch,
+            self.batch,
+            self.global_step,
+            self.history.copy_lengths(),
             {name: p.attached().capture() for name, p in self.model.parameters.items()},
             {name: tuple(m.capture() for m in moments) for name, moments in self.moments.items()},
             {name: buffer.capture() for name, buffer in self.model.state.buffers.items()},
@@ -447,7 +482,11 @@ class Scheduler:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot, history included."""
-        self.epoch, self.batch, self.global_step = snapshot.epoch, snapshot.batch, snapshot.global_step
+        self.epoch, self.batch, self.global_step = (
+            snapshot.epoch,
+            snapshot.batch,
+            snapshot.global_step,
+        )
         self.history.cut(snapshot.history)
         self._restore_numbers(snapshot)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from engine.errors import ConfigurationError, ShapeError
 from engine.typing import Shape
@@ -23,7 +23,7 @@ class Reach(NamedTuple):
     padding: Padding
 
 
-def pair(name: str, value: int | Sequence[int], least: int = 1) -> Pair:
+def pair(name: str, value: object, least: int = 1) -> Pair:
     """Return `value` as (y, x).
 
     Raises
@@ -31,18 +31,23 @@ def pair(name: str, value: int | Sequence[int], least: int = 1) -> Pair:
     ConfigurationError
         If it is not one or two integers of at least `least`.
     """
-    items = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
+    items: tuple[Any, ...] = (
+        tuple(value)
+        if isinstance(value, Sequence) and not isinstance(value, str)
+        else (value, value)
+    )
     good = len(items) == 2 and all(
-        isinstance(i, numbers.Integral) and not isinstance(i, bool) and int(i) >= least for i in items
+        not isinstance(i, bool) and isinstance(i, numbers.Integral) and int(i) >= least
+        for i in items
     )
     if not good:
         raise ConfigurationError(
             f"{name}: expected one or two integers of at least {least} (y, x), received {value!r}"
         )
-    return int(items[0]), int(items[1])  # type: ignore[arg-type]
+    return int(items[0]), int(items[1])
 
 
-def positive(name: str, value: int) -> int:
+def positive(name: str, value: object) -> int:
     """Return `value` if it is a positive integer.
 
     Raises
@@ -50,12 +55,12 @@ def positive(name: str, value: int) -> int:
     ConfigurationError
         If it is not.
     """
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or int(value) < 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < 1:
         raise ConfigurationError(f"{name}: expected a positive integer, received {value!r}")
     return int(value)
 
 
-def check_padding(padding: int | str | Sequence[int]) -> int | str | tuple[int, ...]:
+def check_padding(padding: object) -> int | str | tuple[int, ...]:
     """Return a padding argument in a form that can be stored.
 
     Accepted are an integer, (y, x), (top, left, bottom, right), ``"same"`` and ``"valid"``.
@@ -63,18 +68,19 @@ def check_padding(padding: int | str | Sequence[int]) -> int | str | tuple[int, 
     if isinstance(padding, str):
         if padding not in ("same", "valid"):
             raise ConfigurationError(
-                f'padding: expected "same", "valid", an integer, (y, x) or (top, left, bottom, right), '
-                f"received {padding!r}"
+                'padding: expected "same", "valid", an integer, (y, x) or '
+                f"(top, left, bottom, right), received {padding!r}"
             )
         return padding
     if isinstance(padding, Sequence) and len(padding) == 4:
         if not all(isinstance(p, numbers.Integral) and int(p) >= 0 for p in padding):
-            raise ConfigurationError(f"padding: expected integers of at least 0, received {padding!r}")
+            raise ConfigurationError(
+                f"padding: expected integers of at least 0, received {padding!r}"
+            )
         return tuple(int(p) for p in padding)
     if isinstance(padding, Sequence):
         return pair("padding", padding, 0)
-    pair("padding", padding, 0)
-    return int(padding)
+    return pair("padding", padding, 0)[0]
 
 
 def extent(kernel: int, dilation: int) -> int:
@@ -108,7 +114,13 @@ def resolve_padding(
 
 
 def window_count(
-    size: int, kernel: int, stride: int, dilation: int, before: int, after: int, ceil_mode: bool = False
+    size: int,
+    kernel: int,
+    stride: int,
+    dilation: int,
+    before: int,
+    after: int,
+    ceil_mode: bool = False,
 ) -> int:
     """Return how many windows fit along one axis (Dumoulin and Visin 2016, arXiv:1603.07285).
 
@@ -125,7 +137,12 @@ def window_count(
 
 
 def window_shape(
-    size: Pair, kernel: Pair, stride: Pair, dilation: Pair, padding: Padding, ceil_mode: bool = False
+    size: Pair,
+    kernel: Pair,
+    stride: Pair,
+    dilation: Pair,
+    padding: Padding,
+    ceil_mode: bool = False,
 ) -> Pair:
     """Return (height, width) after sliding a window.
 
@@ -146,9 +163,9 @@ def window_shape(
             for k, d, before, after in zip(kernel, dilation, padding[:2], padding[2:], strict=True)
         ]
         raise ShapeError(
-            f"a {kernel[0]}x{kernel[1]} window (dilation {dilation[0]}x{dilation[1]}, padding {padding}) "
-            f"needs an input of at least {need[0]}x{need[1]} pixels, received {size[0]}x{size[1]}; "
-            f"use a smaller kernel_size or more padding"
+            f"a {kernel[0]}x{kernel[1]} window (dilation {dilation[0]}x{dilation[1]}, "
+            f"padding {padding}) needs an input of at least {need[0]}x{need[1]} pixels, "
+            f"received {size[0]}x{size[1]}; use a smaller kernel_size or more padding"
         )
     return counts[0], counts[1]
 

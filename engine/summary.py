@@ -27,7 +27,9 @@ def rows(model: Model) -> list[tuple[str, str, str, int, int, str]]:
                 parameters = sum(math.prod(p.shape) for p in node.layer.parameters.values())
         kind = "Input" if node.layer is None else type(node.layer).__name__
         field = size_text(fields[node.name])
-        result.append((node.name, kind, with_batch(node.output_shape), parameters, multiply_adds, field))
+        result.append(
+            (node.name, kind, with_batch(node.output_shape), parameters, multiply_adds, field)
+        )
     return result
 
 
@@ -52,7 +54,8 @@ def table(model: Model) -> str:
     itemsize = 4 if model.dtype == "float32" else 8
     memory = sum(math.prod(node.output_shape) for node in model.nodes) * itemsize
     total = (
-        f"{parameters:,} parameters ({parameters * itemsize / 1e6:.2f} MB), {multiply_adds / 1e6:,.3f} M "
-        f"multiply-adds and {memory / 1e3:,.1f} kB of activations per sample, {model.dtype}"
+        f"{parameters:,} parameters ({parameters * itemsize / 1e6:.2f} MB), "
+        f"{multiply_adds / 1e6:,.3f} M multiply-adds and {memory / 1e3:,.1f} kB of activations "
+        f"per sample, {model.dtype}"
     )
     return "\n".join([line(HEADS), rule, *(line(row) for row in cells), rule, total])

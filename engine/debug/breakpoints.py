@@ -66,9 +66,13 @@ class Breakpoint:
 
     def __post_init__(self) -> None:
         if self.phase is not None and self.phase not in PHASES:
-            raise ConfigurationError(f"breakpoint phase: expected one of {', '.join(PHASES)}, received {self.phase!r}")
+            raise ConfigurationError(
+                f"breakpoint phase: expected one of {', '.join(PHASES)}, received {self.phase!r}"
+            )
         if self.hit_count < 1:
-            raise ConfigurationError(f"breakpoint hit_count: expected at least 1, received {self.hit_count}")
+            raise ConfigurationError(
+                f"breakpoint hit_count: expected at least 1, received {self.hit_count}"
+            )
         if self.layer is None and self.phase is None and self.when is None:
             raise ConfigurationError("breakpoint: expected a layer, a phase or a condition")
         if self.when is not None and self.when not in PRESETS:
@@ -87,7 +91,9 @@ class Breakpoint:
         computed = {f"{operation.layer}.{result}" for result in operation.results}
         computed |= {"loss"} if operation.phase == "loss" else set()
         computed |= {operation.layer} if operation.phase == "load" else set()
-        figures = {"epoch", "batch", "step"} & set(self.expression.names) and operation.phase == "load"
+        figures = {"epoch", "batch", "step"} & set(
+            self.expression.names
+        ) and operation.phase == "load"
         mentioned = bool(computed & set(self.expression.names)) or bool(figures)
         placed = self.layer is not None or self.phase is not None
         if not (mentioned or placed):
@@ -139,7 +145,8 @@ def loss_spike(session: Session, operation: Operation) -> Finding | None:
     if not value > 3 * least:
         return None
     return Finding(
-        f"the loss {value:.4g} is more than 3 times the least one so far, {least:.4g}", Origin("loss.output", (0,))
+        f"the loss {value:.4g} is more than 3 times the least one so far, {least:.4g}",
+        Origin("loss.output", (0,)),
     )
 
 

@@ -1,4 +1,4 @@
-"""From a place in a run to an explanation: finds the op, gives it a view, and adds what came after."""
+"""From a place in a run to an explanation: finds the op, gives it a view, adds what came after."""
 
 from __future__ import annotations
 
@@ -51,7 +51,11 @@ class Explainer:
             names = ", ".join(name for results in have for name in results) or "nothing"
             raise StateError(
                 f"{layer}: this program does not compute {result!r}; it computes {names}"
-                + ("" if program.loss else " (a forward pass alone: make the Session from a Scheduler and a loader)")
+                + (
+                    ""
+                    if program.loss
+                    else " (a forward pass alone: make the Session from a Scheduler and a loader)"
+                )
             )
         return row
 
@@ -80,7 +84,9 @@ class Explainer:
         if layer == "loss":
             if self.tape.program.loss is None:
                 raise StateError("loss: this program has no loss")
-            return self.tape.program.loss.explain(view, result, index)
+            return self._with_penalties(
+                result, self.tape.program.loss.explain(view, result, index)
+            )
         if row.phase == "update":
             if self.tape.program.optimizer is None:
                 raise StateError(f"{layer}: this program has no update")
@@ -91,9 +97,12 @@ class Explainer:
     def _checked(self, view: View, result: str, index: Index) -> tuple[int, ...]:
         """Return the shape of the result, after checking the index against it."""
         shape = view.array(result).shape
-        if len(index) != len(shape) or any(not -s <= i < s for i, s in zip(index, shape, strict=False)):
+        if len(index) != len(shape) or any(
+            not -s <= i < s for i, s in zip(index, shape, strict=False)
+        ):
             raise ShapeError(
-                f"{view.tensor_name(result)}: expected an index within shape {shape}, received {tuple(index)}"
+                f"{view.tensor_name(result)}: expected an index within shape {shape}, "
+                f"received {tuple(index)}"
             )
         return shape
 
@@ -109,9 +118,31 @@ class Explainer:
             return explanation
         regularizer = parameter.regularizer
         weight = self._parameter_before(parameter.name)[index]
-        value = replay.call(type(regularizer).function, weight, explanation.value, regularizer.strength)
+        value = replay.call(
+            type(regularizer).function, weight, explanation.value, regularizer.strength
+        )
         stage = Stage("+ penalty", float(value), regularizer.formula)
         return replace(explanation, value=value, stages=(*explanation.stages, stage))
+
+    def _with_penalties(self, result: str, explanation: Explanation) -> Explanation:
+        """Add the penalties of all layers to the explanation of the loss, in the engine's order."""
+        regularized = {
+            name: parameter
+            for name, parameter in self.tape.program.model.parameters.items()
+            if parameter.regularizer is not None
+        }
+        if result != "output" or not regularized:
+            return explanation
+        value, stages = explanation.value, list(explanation.stages[:-1])
+        for name, parameter in regularized.items():
+            if parameter.regularizer is not None:
+                weight = parameter.attached().to_inner(self._parameter_before(name))
+                penalty = parameter.regularizer.replayed(weight)
+                value = value + penalty
+                kind = type(parameter.regularizer).__name__
+                stages.append(Stage(f"+ {kind} of {name}", float(penalty)))
+        stages.append(Stage("= loss", float(value), "losses + penalties"))
+        return replace(explanation, value=value, stages=tuple(stages))
 
     def _explain_output_gradient(self, layer: str, index: Index) -> Explanation:
         """Explain the gradient of a layer's output: its one reader's, or the sum of several."""
@@ -124,14 +155,24 @@ class Explainer:
         view = View(layer, (), lambda name: program.read(f"{layer}.{name}"), program.training)
         self._checked(view, "grad_output", index)
         values = np.array([program.read(f"{name}.{slot}")[index] for name, slot in readers])
-        totals = replay.sums(values)
+        # Not `replay.sums`: the first part is copied, and -0 + -0 has to stay -0.
+        with np.errstate(all="ignore"):
+            totals = np.add.accumulate(values)
         operand = Operand(
-            ", ".join(f"{name}.{slot}" for name, slot in readers), values, np.tile(index, (len(values), 1))
+            ", ".join(f"{name}.{slot}" for name, slot in readers),
+            values,
+            np.tile(index, (len(values), 1)),
         )
         explanation = finish(
-            view, "grad_output", index, kind="sum", formula="sum of the gradients from all readers",
-            order="readers, from the output of the net backwards", value=totals[-1],
-            terms=Terms((operand,), values, totals), stages=(Stage("= gradient", float(totals[-1])),),
+            view,
+            "grad_output",
+            index,
+            kind="sum",
+            formula="sum of the gradients from all readers",
+            order="readers, from the output of the net backwards",
+            value=totals[-1],
+            terms=Terms((operand,), values, totals),
+            stages=(Stage("= gradient", float(totals[-1])),),
             sentence=f"{place(f'{layer}.grad_output', index)} is {number(totals[-1])}, from "
             f"{', '.join(name for name, _ in readers)}.",
         )
@@ -145,10 +186,18 @@ class Explainer:
         rates = tuple(program.rates.read().tolist())
         if layer == "loss":
             source = program.model.node(program.model.outputs[0]).tensor
-            return View("loss", (source,), lambda name: self._loss_array(name, source), program.training, rates)
+            return View(
+                "loss",
+                (source,),
+                lambda name: self._loss_array(name, source),
+                program.training,
+                rates,
+            )
         node = program.model.node(layer)
         names = tuple(program.model.node(name).tensor for name in node.inputs)
-        return View(layer, names, lambda name: self._node_array(node, name, phase), program.training, rates)
+        return View(
+            layer, names, lambda name: self._node_array(node, name, phase), program.training, rates
+        )
 
     def _loss_array(self, name: str, source: str) -> Array:
         return self.tape.program.read(source if name == "input" else f"loss.{name}")
@@ -161,7 +210,8 @@ class Explainer:
             return program.read(program.model.node(source).tensor)
         if input_number(name) is not None and f"{node.name}.{name}" not in program.tensors:
             raise StateError(
-                f"{node.name}: this program does not compute the gradient of its input, because nothing needs it"
+                f"{node.name}: this program does not compute the gradient of its input, "
+                "because nothing needs it"
             )
         full = self._parameter_name(node, name.removesuffix(".before").split(".")[0])
         if name.endswith(".before"):
@@ -172,7 +222,7 @@ class Explainer:
         return program.read(f"{node.name}.{name}")
 
     def _parameter_name(self, node: ModelNode, name: str) -> str:
-        """Return the full name of a layer's parameter; shared layers have it from their first use."""
+        """Return the full name of a layer's parameter; shared layers have it from the first use."""
         parameters = node.layer.parameters if node.layer else {}
         return parameters[name].name if name in parameters else f"{node.name}.{name}"
 
@@ -189,4 +239,3 @@ class Explainer:
             raise UnknownName("tensor", f"{name}.{moment}", program.tensor_names())
         number_of = program.optimizer.moments.index(moment)
         return program.moments[name][number_of].to_public(start.moments[name][number_of])
-

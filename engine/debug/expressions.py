@@ -75,12 +75,16 @@ class Expression:
     def __init__(self, text: str) -> None:
         self.text = text
         if len(text) > LONGEST:
-            raise ConfigurationError(f"condition: expected at most {LONGEST} characters, received {len(text)}")
+            raise ConfigurationError(
+                f"condition: expected at most {LONGEST} characters, received {len(text)}"
+            )
         try:
             self._tree = ast.parse(text, mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             reason = getattr(error, "msg", str(error))
-            raise ConfigurationError(f"condition {text!r}: {reason}; try conv2.output.std() > 3") from None
+            raise ConfigurationError(
+                f"condition {text!r}: {reason}; try conv2.output.std() > 3"
+            ) from None
         self._names: list[str] = []
         self._check(self._tree)
         self.names = tuple(dict.fromkeys(self._names))
@@ -103,8 +107,8 @@ class Expression:
     def _refuse(self, node: ast.AST) -> ConfigurationError:
         part = ast.unparse(node)
         return ConfigurationError(
-            f"condition {self.text!r}: {part!r} is not allowed; use tensor names, numbers, comparisons, "
-            f"and, or, not, and {', '.join(FUNCTIONS)}"
+            f"condition {self.text!r}: {part!r} is not allowed; use tensor names, numbers, "
+            f"comparisons, and, or, not, and {', '.join(FUNCTIONS)}"
         )
 
     def _check(self, node: ast.AST) -> None:
@@ -147,7 +151,10 @@ class Expression:
         if isinstance(node, ast.Tuple):
             return tuple(self._index(item) for item in node.elts)
         if isinstance(node, ast.Slice):
-            ends = [None if part is None else self._index(part) for part in (node.lower, node.upper, node.step)]
+            ends = [
+                None if part is None else self._index(part)
+                for part in (node.lower, node.upper, node.step)
+            ]
             return slice(*ends)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             return -self._index(node.operand)
@@ -162,17 +169,20 @@ class Expression:
         if isinstance(node, ast.Constant):
             return node.value
         if isinstance(node, ast.BoolOp):
-            values = (bool(np.any(self._value(value, lookup))) for value in node.values)
-            return all(values) if isinstance(node.op, ast.And) else any(values)
+            truths = (bool(np.any(self._value(value, lookup))) for value in node.values)
+            return all(truths) if isinstance(node.op, ast.And) else any(truths)
         if isinstance(node, ast.UnaryOp):
             value = self._value(node.operand, lookup)
             return not np.any(value) if isinstance(node.op, ast.Not) else -value
         if isinstance(node, ast.BinOp):
-            return BINARY[type(node.op)](self._value(node.left, lookup), self._value(node.right, lookup))
+            return BINARY[type(node.op)](
+                self._value(node.left, lookup), self._value(node.right, lookup)
+            )
         if isinstance(node, ast.Compare):
             values = [self._value(value, lookup) for value in (node.left, *node.comparators)]
             results = [
-                COMPARE[type(op)](a, b) for op, a, b in zip(node.ops, values, values[1:], strict=False)
+                COMPARE[type(op)](a, b)
+                for op, a, b in zip(node.ops, values, values[1:], strict=False)
             ]
             return results[0] if len(results) == 1 else np.logical_and.reduce(results)
         if isinstance(node, ast.Call):

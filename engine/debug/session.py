@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from engine.debug.breakpoints import Breakpoint, Finding, Origin
-from engine.debug.expressions import check_names
 from engine.debug.explain import Explainer
+from engine.debug.expressions import check_names
 from engine.debug.navigation import Inside
 from engine.debug.position import Position
 from engine.debug.stack import Frame, frames
@@ -81,9 +81,9 @@ class Stop:
 class Session:
     """A run under the debugger: a training run, or one forward pass.
 
-    ``Session(scheduler, loader=loader, epochs=n)`` trains, paused before the load of the first batch;
-    ``Session(model, images)`` is a forward pass over the images. All calls but `pause` belong to one
-    thread.
+    ``Session(scheduler, loader=loader, epochs=n)`` trains, paused before the load of the first
+    batch; ``Session(model, images)`` is a forward pass over the images. All calls but `pause`
+    belong to one thread.
 
     Parameters
     ----------
@@ -149,7 +149,9 @@ class Session:
     @sample.setter
     def sample(self, number: int) -> None:
         if not 0 <= number < len(self._tape.x):
-            raise ConfigurationError(f"sample: expected 0 to {len(self._tape.x) - 1}, received {number}")
+            raise ConfigurationError(
+                f"sample: expected 0 to {len(self._tape.x) - 1}, received {number}"
+            )
         self._sample = int(number)
 
     @property
@@ -212,7 +214,9 @@ class Session:
     def _explain_at(self, position: Position) -> Explanation:
         """Explain the element of a position; the operation is run if it has not been."""
         operation = self._tape.operations[position.operation]
-        self._tape.go(position.epoch, position.batch, max(self._tape.executed, position.operation + 1))
+        self._tape.go(
+            position.epoch, position.batch, max(self._tape.executed, position.operation + 1)
+        )
         result = position.tensor or operation.results[0]
         key = (position.at_term(None), self._tape.executed)
         if self._explained is None or self._explained[0] != key:
@@ -268,10 +272,12 @@ class Session:
         ended = self._ended()
         if ended:
             return ended
-        return self._step(lambda p: self.inside(self.operation(p)).after(p) or self._next_operation(p))
+        return self._step(
+            lambda p: self.inside(self.operation(p)).after(p) or self._next_operation(p)
+        )
 
     def step_into(self) -> Stop:
-        """Go one level down: to the picked element, else to the first; over it where there is none."""
+        """Go one level down, to the picked element, else to the first; over where there is none."""
         ended = self._ended()
         if ended:
             return ended
@@ -288,7 +294,7 @@ class Session:
         return self._step(target)
 
     def step_out(self) -> Stop:
-        """Finish the level above and stop at what follows it; from an operation, at the next phase."""
+        """Finish the level above and stop at what follows; from an operation, at the next phase."""
         ended = self._ended()
         if ended:
             return ended
@@ -345,8 +351,14 @@ class Session:
             self.picked = None
             return
         shape = self.program.buffer(self.model.node(layer).tensor).shape
-        if index is None or len(index) != len(shape) or any(not 0 <= i < s for i, s in zip(index, shape, strict=True)):
-            raise ConfigurationError(f"pick: expected an index within {layer}'s shape {shape}, received {index}")
+        if (
+            index is None
+            or len(index) != len(shape)
+            or any(not 0 <= i < s for i, s in zip(index, shape, strict=True))
+        ):
+            raise ConfigurationError(
+                f"pick: expected an index within {layer}'s shape {shape}, received {index}"
+            )
         self.picked = (layer, tuple(int(i) for i in index))
         self._sample = int(index[0])
 
@@ -359,7 +371,9 @@ class Session:
         else:
             before = self._sibling_before(self._position)
             if before is None:
-                self.stop = Stop(self._position, "start", None, None, "this is the beginning of the run")
+                self.stop = Stop(
+                    self._position, "start", None, None, "this is the beginning of the run"
+                )
                 return self.stop
             self._wind(before)
         self.stop = Stop(self._position, "step", self.last_record())
@@ -385,13 +399,50 @@ class Session:
         StateError
             If the position lies outside the run.
         """
-        if position.batch < 0 or position.epoch < 0 or position.operation < 0:
-            raise StateError(f"run_to: the position {position} lies before the beginning of the run")
-        if position.operation >= len(self._tape.operations):
+        if not isinstance(position, Position):
             raise StateError(
-                f"run_to: expected operation 0 to {len(self._tape.operations) - 1}, received {position.operation}"
+                f"run_to: expected a Position such as session.position, received {position!r}"
             )
+        if not self._tape.contains(position):
+            raise StateError(f"run_to: {position} lies outside the run; {self._tape.extent()}")
+        previous = self._position
+        try:
+            inner = position.level != "operation"
+            self._tape.go(position.epoch, position.batch, position.operation + inner)
+            self._check_inside(position)
+        except BaseException:
+            self._wind(previous)
+            raise
         return self._command(position)
+
+    def _check_inside(self, position: Position) -> None:
+        """Refuse a position that its operation does not have; the tape stands at the operation."""
+        level = position.level
+        if level == "operation":
+            return
+        operation = self.operation(position)
+        inside = self.inside(operation)
+        results = [position.tensor] if position.tensor is not None else inside.results[:1]
+        if not results or results[0] not in inside.shapes:
+            raise StateError(
+                f"run_to: {operation.layer} {operation.phase} has no "
+                f"{position.tensor or 'result'}; it computes "
+                f"{', '.join(inside.results) or 'nothing that can be stepped into'}"
+            )
+        if level == "tensor":
+            return
+        shape, index = inside.shapes[results[0]], position.index
+        rank = min(2, len(shape)) if level == "channel" else len(shape)
+        if len(index) != rank or any(
+            not 0 <= i < size for i, size in zip(index, shape, strict=False)
+        ):
+            raise StateError(
+                f"run_to: expected a place within shape {shape} of {operation.layer} {results[0]}, "
+                f"received {index}"
+            )
+        terms = inside.terms(position) if position.term is not None else 1
+        if not 0 <= (position.term or 0) < terms:
+            raise StateError(f"run_to: expected term 0 to {terms - 1}, received {position.term}")
 
     # -- running to a breakpoint -------------------------------------------------------------
 
@@ -464,7 +515,9 @@ class Session:
                         return Stop(self._position, "pause", self.last_record())
                     hit = self._hit_before(operation)
                     if hit is not None:
-                        message = f"breakpoint {hit.number}: before {operation.layer} {operation.phase}"
+                        message = (
+                            f"breakpoint {hit.number}: before {operation.layer} {operation.phase}"
+                        )
                         return Stop(self._position, "breakpoint", self.last_record(), None, message)
                 first = False
                 finding = self._execute(operation)
@@ -478,7 +531,7 @@ class Session:
         return Stop(self._position, "end", None, None, "the run is over")
 
     def _execute(self, operation: Operation) -> Finding | None:
-        """Run one operation, or as many as no breakpoint can stop at; return what a condition found."""
+        """Run one operation, or as many as no breakpoint can stop at; return what was found."""
         active = [b for b in self.breakpoints if b.enabled]
         if any(b.when is not None for b in active):
             self._tape.run_one()
@@ -488,7 +541,11 @@ class Session:
                     if finding is not None and self._count(one):
                         return finding
             return None
-        stops = (op.index for op in self._tape.operations[operation.index + 1 :] if any(b.covers(op) for b in active))
+        stops = (
+            op.index
+            for op in self._tape.operations[operation.index + 1 :]
+            if any(b.covers(op) for b in active)
+        )
         self._tape.run(next(stops, len(self._tape.operations)))
         return None
 
@@ -524,7 +581,9 @@ class Session:
         if found is None:
             start = self._first_position(here)
             self._command(start)
-            self.stop = Stop(start, "start", None, None, "no breakpoint was hit before; this is the beginning")
+            self.stop = Stop(
+                start, "start", None, None, "no breakpoint was hit before; this is the beginning"
+            )
             return self.stop
         self._command(found.position)
         self.stop = found
@@ -549,14 +608,19 @@ class Session:
             if not self._tape.at_end:
                 for operation in self._tape.operations[: limit if limit >= 0 else None]:
                     here_now = self._at(*at, operation.index)
-                    plain = any(b.enabled and b.when is None and b.covers(operation) for b in self.breakpoints)
+                    plain = any(
+                        b.enabled and b.when is None and b.covers(operation)
+                        for b in self.breakpoints
+                    )
                     if plain:
                         text = f"before {operation.layer} {operation.phase}"
                         found = Stop(here_now, "breakpoint", None, None, text)
                     self._tape.run_one()
                     finding = self._conditions(operation)
                     following = operation.index + 1
-                    if finding is not None and following < (limit if limit >= 0 else len(self._tape.operations)):
+                    if finding is not None and following < (
+                        limit if limit >= 0 else len(self._tape.operations)
+                    ):
                         record = self.record(operation.layer, operation.phase)
                         place = self._at(*at, following)
                         found = Stop(place, "breakpoint", record, finding.origin, finding.message)
@@ -591,7 +655,9 @@ class Session:
         """
         array = self.program.read(name)
         row = self._row_of(name)
-        return None if row is not None and (row >= self._position.operation or self._tape.at_end) else array
+        if row is None or (self._tape.at_end and self.scheduler is None):
+            return array
+        return None if row >= self._position.operation or self._tape.at_end else array
 
     def _row_of(self, name: str) -> int | None:
         """Return the operation that computes a tensor; None for what outlives the batch."""
@@ -606,7 +672,11 @@ class Session:
         """Return what a condition means by a name: a tensor, or loss, epoch, batch, step."""
         if name == "loss":
             row = self.program.producers.get("loss.output")
-            return None if row is None or self._tape.executed <= row else self.program.read("loss.output")[0]
+            return (
+                None
+                if row is None or self._tape.executed <= row
+                else self.program.read("loss.output")[0]
+            )
         if name in ("epoch", "batch"):
             return getattr(self._tape, name)
         if name == "step":
@@ -701,7 +771,9 @@ class Session:
             output = self.program.read(operation.layer)
         elif operation.phase == "backward":
             for result in operation.results:
-                gradients[result.removesuffix(".gradient")] = self.program.read(f"{operation.layer}.{result}")
+                gradients[result.removesuffix(".gradient")] = self.program.read(
+                    f"{operation.layer}.{result}"
+                )
         elapsed = self._tape.timings.get((operation.phase, operation.layer), 0.0)
         return StepRecord(operation.layer, operation.phase, output, gradients, elapsed)
 
@@ -719,7 +791,9 @@ class Session:
             If the session trains.
         """
         if not isinstance(self._tape, ForwardTape):
-            raise StateError("replace_images: only a forward session has images to replace; this one trains")
+            raise StateError(
+                "replace_images: only a forward session has images to replace; this one trains"
+            )
         self._tape.replace_images(np.asarray(images))
         self._explained = None
 
@@ -729,13 +803,16 @@ def _tape(target: Any, images: Any, loader: Batches | None, epochs: int) -> Tape
     if isinstance(target, Scheduler):
         if loader is None:
             raise ConfigurationError(
-                "Session: a scheduler needs loader=, for example DataLoader(train, batch_size=64, shuffle=True)"
+                "Session: a scheduler needs loader=, for example "
+                "DataLoader(train, batch_size=64, shuffle=True)"
             )
         return TrainingTape(target, loader, epochs)
     if not isinstance(target, Model):
-        raise ConfigurationError(f"Session: expected a Scheduler or a Model, received {type(target).__name__}")
+        raise ConfigurationError(
+            f"Session: expected a Scheduler or a Model, received {type(target).__name__}"
+        )
     if images is None:
-        raise ConfigurationError("Session: a model needs images, for example Session(model, test.x[:1])")
+        raise ConfigurationError(
+            "Session: a model needs images, for example Session(model, test.x[:1])"
+        )
     return ForwardTape(target, images)
-
-

@@ -46,9 +46,20 @@ def frames(session: Session) -> list[Frame]:
         result = [Frame("forward pass", samples, "done" if session.at_end else "current", 0, None)]
     else:
         result = [
-            Frame("run", f"seed {session.model.seed}", "done" if session.at_end else "current", 0, None),
-            Frame(f"epoch {at.epoch} \N{MIDDLE DOT} batch {at.batch}", samples, "current", 1,
-                  Position(at.epoch, at.batch, "load", 0)),
+            Frame(
+                "run",
+                f"seed {session.model.seed}",
+                "done" if session.at_end else "current",
+                0,
+                None,
+            ),
+            Frame(
+                f"epoch {at.epoch} · batch {at.batch}",
+                samples,
+                "current",
+                1,
+                Position(at.epoch, at.batch, "load", 0),
+            ),
         ]
     depth = result[-1].depth + 1
     for phase in PHASES:
@@ -75,7 +86,7 @@ def _state(session: Session, first: int, last: int) -> FrameState:
 
 
 def _operation(session: Session, operation: Operation, depth: int) -> list[Frame]:
-    """Return the frame of an operation and, if it is the current one, those of the element in it."""
+    """Return the frame of an operation and, if it is the current one, those inside it."""
     at = session.position
     place = Position(at.epoch, at.batch, operation.phase, operation.index)
     state = _state(session, operation.index, operation.index)
@@ -93,9 +104,15 @@ def _operation(session: Session, operation: Operation, depth: int) -> list[Frame
         result.append(Frame(title, total, "current", result[-1].depth + 1, inside.channel_of(at)))
     if at.level in ("pixel", "term") and (at.y is not None or at.x is not None):
         place_text = f"({at.y}, {at.x})" if at.y is not None else f"({at.x})"
-        result.append(Frame(f"pixel {place_text}", "", "current", result[-1].depth + 1, at.at_term(None)))
+        result.append(
+            Frame(f"pixel {place_text}", "", "current", result[-1].depth + 1, at.at_term(None))
+        )
     if at.term is not None:
-        result.append(Frame(f"term {at.term + 1} / {inside.terms(at)}", "", "current", result[-1].depth + 1, at))
+        result.append(
+            Frame(
+                f"term {at.term + 1} / {inside.terms(at)}", "", "current", result[-1].depth + 1, at
+            )
+        )
     return result
 
 
@@ -108,4 +125,4 @@ def _detail(session: Session, operation: Operation) -> str:
 
 
 def _size(shape: tuple[int, ...]) -> str:
-    return "\N{MULTIPLICATION SIGN}".join(map(str, shape))
+    return "×".join(map(str, shape))

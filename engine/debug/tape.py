@@ -1,4 +1,4 @@
-"""A run that can be wound to any operation: forward by running, backward by restoring and replaying.
+"""A run that can be wound to any operation: forward by running, back by restoring and replaying.
 
 Replaying gives the same bits, because every kernel has one order of accumulation and every random
 number belongs to a seed and a step.
@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from engine.debug.position import Position
 from engine.debug.timeline import Timeline
 from engine.errors import ConfigurationError, DataError
 from engine.model import Model
@@ -70,6 +71,19 @@ class Tape(ABC):
     @abstractmethod
     def before(self, epoch: int, batch: int) -> tuple[int, int] | None:
         """Return epoch and batch before the given ones, or None at the beginning."""
+
+    @abstractmethod
+    def contains(self, position: Position) -> bool:
+        """Return whether a position's operation (or the end of the run) belongs to this run."""
+
+    @abstractmethod
+    def extent(self) -> str:
+        """Say from where to where the run goes."""
+
+    def _fits(self, position: Position) -> bool:
+        """Return whether phase and number name an operation; the same ones in every batch."""
+        inside = 0 <= position.operation < len(self.operations)
+        return inside and self.operations[position.operation].phase == position.phase
 
     @abstractmethod
     def _load(self) -> None:
@@ -143,11 +157,23 @@ class ForwardTape(Tape):
         """Return the pass itself if it is over."""
         return (0, 0) if batch > 0 else None
 
+    def contains(self, position: Position) -> bool:
+        """Return whether a position lies in the pass, or is its end."""
+        if position == Position(0, 1, "load", 0):
+            return True
+        return (position.epoch, position.batch) == (0, 0) and self._fits(position)
+
+    def extent(self) -> str:
+        """Say how long the pass is."""
+        return f"this is one forward pass of {len(self.operations)} operations"
+
     def replace_images(self, images: Array) -> None:
         """Take other samples of the same count and run again as far as before."""
         (array,) = self.model.check_inputs((images,))
         if len(array) != len(self.x):
-            raise ConfigurationError(f"Session: expected {len(self.x)} samples as before, received {len(array)}")
+            raise ConfigurationError(
+                f"Session: expected {len(self.x)} samples as before, received {len(array)}"
+            )
         executed, self.x, self.executed = self.executed, array, 0
         self.run(executed)
 
@@ -219,7 +245,9 @@ class TrainingTape(Tape):
         scheduler.batch += 1
         if scheduler.batch == len(self.loader):
             scheduler.batch, scheduler.epoch = 0, scheduler.epoch + 1
-            scheduler.history.epochs.append(float(np.mean(scheduler.history.steps[-len(self.loader) :])))
+            scheduler.history.epochs.append(
+                float(np.mean(scheduler.history.steps[-len(self.loader) :]))
+            )
         self._begin()
 
     def before(self, epoch: int, batch: int) -> tuple[int, int] | None:
@@ -227,3 +255,19 @@ class TrainingTape(Tape):
         if (epoch, batch) <= self._first:
             return None
         return (epoch, batch - 1) if batch else (epoch - 1, len(self.loader) - 1)
+
+    def contains(self, position: Position) -> bool:
+        """Return whether a position lies in the run, or is its end."""
+        if position == Position(self.last_epoch, 0, "load", 0):
+            return True
+        place = (position.epoch, position.batch)
+        inside = self._first <= place < (self.last_epoch, 0)
+        return inside and 0 <= position.batch < len(self.loader) and self._fits(position)
+
+    def extent(self) -> str:
+        """Say from where to where the run goes."""
+        return (
+            f"it goes from epoch {self._first[0]}, batch {self._first[1]} to the end of epoch "
+            f"{self.last_epoch - 1}, with {len(self.loader)} batches of {len(self.operations)} "
+            "operations in an epoch"
+        )

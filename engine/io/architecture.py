@@ -15,7 +15,7 @@ def model_to_data(model: Model) -> dict[str, Any]:
     """Return the graph, seed and dtype as JSON-able data; a shared layer is written once."""
     layers: dict[int, int] = {}
     written: list[Any] = []
-    nodes = []
+    nodes: list[dict[str, Any]] = []
     for node in model.nodes:
         if node.layer is None:
             nodes.append({"name": node.name, "shape": list(node.output_shape)})
@@ -26,7 +26,9 @@ def model_to_data(model: Model) -> dict[str, Any]:
             entry["config"]["name"] = node.name
             frozen = [name for name, p in node.layer.parameters.items() if not p.trainable]
             written.append({**entry, "frozen": frozen})
-        nodes.append({"name": node.name, "layer": layers[id(node.layer)], "inputs": list(node.inputs)})
+        nodes.append(
+            {"name": node.name, "layer": layers[id(node.layer)], "inputs": list(node.inputs)}
+        )
     return {
         "layers": written,
         "nodes": nodes,
@@ -37,7 +39,9 @@ def model_to_data(model: Model) -> dict[str, Any]:
     }
 
 
-def model_from_data(data: dict[str, Any], device: str = "auto", threads: int | None = None) -> Model:
+def model_from_data(
+    data: dict[str, Any], device: str = "auto", threads: int | None = None
+) -> Model:
     """Return the model that `model_to_data` described, with fresh parameters.
 
     Raises
@@ -59,11 +63,16 @@ def model_from_data(data: dict[str, Any], device: str = "auto", threads: int | N
         if "shape" in entry:
             nodes[name] = Input(tuple(entry["shape"]), name=name)
         elif not 0 <= entry["layer"] < len(layers):
-            raise FormatError(f"run file: node {name} names layer {entry['layer']} of {len(layers)}")
+            raise FormatError(
+                f"run file: node {name} names layer {entry['layer']} of {len(layers)}"
+            )
         else:
             nodes[name] = layers[entry["layer"]](*(nodes[source] for source in entry["inputs"]))
     return Model(
         inputs=[nodes[name] for name in data["inputs"]],
         outputs=[nodes[name] for name in data["outputs"]],
-        seed=data["seed"], dtype=data["dtype"], device=device, threads=threads,
+        seed=data["seed"],
+        dtype=data["dtype"],
+        device=device,
+        threads=threads,
     )

@@ -20,10 +20,10 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
+from engine.config import decode, encode
 from engine.errors import FormatError, StateError
 from engine.history import History
 from engine.io.architecture import model_from_data, model_to_data
-from engine.config import decode, encode
 from engine.losses import CrossEntropyLoss, Loss
 from engine.model import Model
 from engine.optimizers import SGD, Optimizer
@@ -83,26 +83,34 @@ def save(run: Scheduler | Model, path: str | os.PathLike[str]) -> Path:
 
 def _write(target: Path, content: bytes) -> None:
     """Write a file so that it is either the old one or the new one, also after a power failure."""
-    temporary = ""
+    temporary: Path | None = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{target.name}.", suffix=".part", dir=target.parent
+        )
+        temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        temporary.replace(target)
         _sync_folder(target.parent)
     except OSError as error:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+        _discard(temporary)
+        reason = error.strerror or error
         raise FormatError(
-            f"{target}: cannot be written ({error.strerror or error}); {len(content):,} bytes are needed"
+            f"{target}: cannot be written ({reason}); {len(content):,} bytes are needed"
         ) from error
     except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
+        _discard(temporary)
         raise
+
+
+def _discard(temporary: Path | None) -> None:
+    """Remove a half-written file, if it came into being."""
+    if temporary is not None:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
@@ -150,7 +158,9 @@ def load(
         if "history" in data:
             scheduler.history = History.from_data(data["history"])
     except (KeyError, TypeError, AttributeError) as error:
-        raise FormatError(f"{target}: the description of the run is incomplete ({error})") from error
+        raise FormatError(
+            f"{target}: the description of the run is incomplete ({error})"
+        ) from error
     _fill(target, scheduler, tensors, "optimizer" in data)
     return scheduler
 
@@ -165,24 +175,30 @@ def _read(target: Path) -> bytes:
 def _parse(target: Path, content: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
     """Return description and tensors, after checking the hash."""
     if len(content) < 8:
-        raise FormatError(f"{target}: expected a run file, received {len(content)} bytes; it is truncated")
+        raise FormatError(
+            f"{target}: expected a run file, received {len(content)} bytes; it is truncated"
+        )
     (length,) = struct.unpack("<Q", content[:8])
     if length > min(LARGEST_HEADER, len(content) - 8):
         raise FormatError(
-            f"{target}: expected a safetensors header within the file's {len(content):,} bytes, received "
-            f"a length of {length:,}; the file is truncated or no run file"
+            f"{target}: expected a safetensors header within the file's {len(content):,} bytes, "
+            f"received a length of {length:,}; the file is truncated or no run file"
         )
     try:
         header = json.loads(content[8 : 8 + length])
         metadata = header["__metadata__"]
         digest, text = metadata["sha256"], metadata["run"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise FormatError(f"{target}: this is no Convscope run file (its header has no description)") from error
+        raise FormatError(
+            f"{target}: this is no Convscope run file (its header has no description)"
+        ) from error
     if not isinstance(digest, str) or len(digest) != 64 or not isinstance(text, str):
         raise FormatError(f"{target}: this is no Convscope run file (its hash is missing)")
     blank = content.replace(digest.encode(), PLACEHOLDER.encode(), 1)
     if hashlib.sha256(blank).hexdigest() != digest:
-        raise FormatError(f"{target}: the contents do not match the file's hash; it is damaged or truncated")
+        raise FormatError(
+            f"{target}: the contents do not match the file's hash; it is damaged or truncated"
+        )
     try:
         tensors = safetensors.numpy.load(content)
         data = json.loads(text)
@@ -192,7 +208,8 @@ def _parse(target: Path, content: bytes) -> tuple[dict[str, Any], dict[str, Arra
         raise FormatError(f"{target}: this is no Convscope run file")
     if data.get("version") != VERSION:
         raise FormatError(
-            f"{target}: expected run file version {VERSION}, received {data.get('version')}; update Convscope"
+            f"{target}: expected run file version {VERSION}, received {data.get('version')}; "
+            "update Convscope"
         )
     return data, tensors
 
@@ -209,5 +226,7 @@ def _fill(target: Path, scheduler: Scheduler, tensors: dict[str, Array], moments
         array = tensors.get(name)
         if array is None or array.shape != buffer.shape or str(array.dtype) != buffer.dtype:
             received = "nothing" if array is None else f"{array.dtype} {array.shape}"
-            raise FormatError(f"{target}: {name}: expected {buffer.dtype} {buffer.shape}, received {received}")
+            raise FormatError(
+                f"{target}: {name}: expected {buffer.dtype} {buffer.shape}, received {received}"
+            )
         buffer.write(array)

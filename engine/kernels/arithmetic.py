@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import overload
+
+from engine.kernels.intrinsics import emitted
 
 
 def fma(a: Any, b: Any, c: Any) -> Any:
@@ -49,7 +51,7 @@ def _round_fraction(exact: Fraction, kind: type[Any]) -> Any:
     return best
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@emitted
 def _fma_intrinsic(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
     """Emit LLVM's fused multiply-add for one floating type."""
 
@@ -71,7 +73,7 @@ def like(x: Any, value: Any) -> Any:
     return type(x)(value) if isinstance(x, np.floating) else float(value)
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@emitted
 def _like_intrinsic(typing_context: Any, x: Any, value: Any) -> Any:
     """Emit the cast of `value` to the type of `x`."""
 
@@ -86,5 +88,3 @@ def _overload_like(x: Any, value: Any) -> Any:
     if isinstance(x, types.Float):
         return lambda x, value: _like_intrinsic(x, value)
     return None
-
-

@@ -159,7 +159,7 @@ def binary_cross_entropy_slope(x: Any, target: Any, positive: Any) -> Any:
     return (like(x, 1) - target) - positive * against
 
 
-# ---------------------------------------------------------------------------- regularisers, optimisers
+# ---------------------------------------------------------------------------- weights
 
 
 def l2_gradient(weight: Any, grad: Any, strength: Any) -> Any:

@@ -78,14 +78,21 @@ class DropoutSettings(NamedTuple):
 
 
 class Blocks(NamedTuple):
-    """A copy of `rows` blocks of `count` numbers between two memories with their own pitches."""
+    """A copy of `rows` blocks of `length` numbers between two memories with their own pitches."""
 
     rows: int
-    count: int
+    length: int
     source_pitch: int
     source_offset: int
     target_pitch: int
     target_offset: int
+
+
+class Border(NamedTuple):
+    """Rows above and columns to the left of an image inside a larger buffer."""
+
+    top: int
+    left: int
 
 
 class Strength(NamedTuple):

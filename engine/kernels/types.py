@@ -51,7 +51,7 @@ class Signature:
     """The parameters of a kernel in order: arrays first, then the settings type or None."""
 
     arrays: tuple[ArrayKind, ...]
-    settings: type[Any] | None
+    settings: type[tuple[Any, ...]] | None
 
 
 @functools.cache
@@ -70,7 +70,7 @@ def signature_of(function: Callable[..., None]) -> Signature:
     """
     hints = typing.get_type_hints(function, include_extras=True)
     arrays: list[ArrayKind] = []
-    settings: type[Any] | None = None
+    settings: type[tuple[Any, ...]] | None = None
     for name in inspect.signature(function).parameters:
         if name in ("thread", "threads"):
             continue
@@ -86,7 +86,7 @@ def signature_of(function: Callable[..., None]) -> Signature:
 
 
 @functools.cache
-def real_fields(settings: type[Any]) -> tuple[bool, ...]:
+def real_fields(settings: type[tuple[Any, ...]]) -> tuple[bool, ...]:
     """Return for each field of a settings type whether it is a real number (else an integer)."""
     return tuple(kind is float for kind in typing.get_type_hints(settings).values())
 

@@ -21,7 +21,9 @@ class LeakyReLU(Layer):
 
     def __init__(self, negative_slope: float = 0.01, name: str | None = None) -> None:
         if not math.isfinite(negative_slope):
-            raise ConfigurationError(f"negative_slope: expected a finite number, received {negative_slope}")
+            raise ConfigurationError(
+                f"negative_slope: expected a finite number, received {negative_slope}"
+            )
         self.negative_slope = float(negative_slope)
         super().__init__(ops.LeakyReLU(self.negative_slope), name)
 

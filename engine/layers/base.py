@@ -84,10 +84,13 @@ class Parameter:
         given = np.asarray(array)
         if given.shape != self.shape:
             raise ShapeError(
-                f"{self.name or 'parameter'}: expected values of shape {self.shape}, received {given.shape}"
+                f"{self.name or 'parameter'}: expected values of shape {self.shape}, "
+                f"received {given.shape}"
             )
         if given.dtype.kind not in "fiub":
-            raise DtypeError(f"{self.name or 'parameter'}: expected numbers, received {given.dtype}")
+            raise DtypeError(
+                f"{self.name or 'parameter'}: expected numbers, received {given.dtype}"
+            )
         self.attached().write(given)
 
     @property
@@ -121,8 +124,8 @@ class Layer(Configurable):
     def __init__(self, op: Op, name: str | None) -> None:
         if name is not None and (not isinstance(name, str) or not NAME.fullmatch(name)):
             raise ConfigurationError(
-                f"{type(self).__name__} name: expected letters, digits, _, - or / starting with a letter, "
-                f"received {name!r}"
+                f"{type(self).__name__} name: expected letters, digits, _, - or / "
+                f"starting with a letter, received {name!r}"
             )
         self.op, self.name = op, name
         self.parameters: dict[str, Parameter] = {}

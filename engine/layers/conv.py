@@ -28,8 +28,8 @@ class Conv2d(Layer):
         Must divide both channel counts.
     bias : bool
     flip_kernel : bool
-        True gives the convolution of mathematics, with the kernel turned by 180 degrees; the default
-        is the cross-correlation that the field calls convolution.
+        True gives the convolution of mathematics, with the kernel turned by 180 degrees; the
+        default is the cross-correlation that the field calls convolution.
     initializer : Initializer, default HeUniform
         For the weight; the bias starts at zero.
     regularizer : Regularizer or None
@@ -66,28 +66,43 @@ class Conv2d(Layer):
         regularizer: Regularizer | None = None,
         name: str | None = None,
     ) -> None:
-        self.in_channels, self.out_channels = positive("in_channels", in_channels), positive("out_channels", out_channels)
+        self.in_channels, self.out_channels = (
+            positive("in_channels", in_channels),
+            positive("out_channels", out_channels),
+        )
         self.kernel_size, self.stride = pair("kernel_size", kernel_size), pair("stride", stride)
         self.padding, self.dilation = check_padding(padding), pair("dilation", dilation)
         self.groups = positive("groups", groups)
-        self.flip_kernel, self.initializer, self.regularizer = bool(flip_kernel), initializer, regularizer
+        self.flip_kernel, self.initializer, self.regularizer = (
+            bool(flip_kernel),
+            initializer,
+            regularizer,
+        )
         for label, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if channels % groups:
                 near = [g for g in range(1, channels + 1) if channels % g == 0]
                 raise ConfigurationError(
-                    f"groups: expected a divisor of {label} {channels}, received {groups}; possible are "
-                    f"{', '.join(map(str, near))}"
+                    f"groups: expected a divisor of {label} {channels}, received {groups}; "
+                    f"possible are {', '.join(map(str, near))}"
                 )
         super().__init__(
             Conv2dOp(
-                self.in_channels, self.out_channels, self.kernel_size, self.stride, self.padding,
-                self.dilation, self.groups, bool(bias), self.flip_kernel,
+                self.in_channels,
+                self.out_channels,
+                self.kernel_size,
+                self.stride,
+                self.padding,
+                self.dilation,
+                self.groups,
+                bool(bias),
+                self.flip_kernel,
             ),
             name,
         )
         shape = (out_channels, in_channels // groups, *self.kernel_size)
-        self.weight = self.add_parameter("weight", shape, "kernel", initializer or HeUniform(), regularizer)
+        self.weight = self.add_parameter(
+            "weight", shape, "kernel", initializer or HeUniform(), regularizer
+        )
         self.bias: Parameter | None = None
         if bias:
             self.bias = self.add_parameter("bias", (out_channels,), "plain", Zeros())
-

@@ -42,7 +42,9 @@ class Dense(Layer):
         self.initializer, self.regularizer = initializer, regularizer
         super().__init__(DenseOp(self.in_features, self.out_features, bool(bias)), name)
         shape = (out_features, in_features)
-        self.weight = self.add_parameter("weight", shape, "matrix", initializer or HeUniform(), regularizer)
+        self.weight = self.add_parameter(
+            "weight", shape, "matrix", initializer or HeUniform(), regularizer
+        )
         self.bias: Parameter | None = None
         if bias:
             self.bias = self.add_parameter("bias", (out_features,), "plain", Zeros())

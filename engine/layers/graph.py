@@ -39,7 +39,7 @@ class Node:
         return "input" if self.layer is None else type(self.layer).__name__
 
 
-def Input(shape: Shape, name: str | None = None) -> Node:  # noqa: N802  (used like a class)
+def Input(shape: Shape | int, name: str | None = None) -> Node:  # noqa: N802  (used like a class)
     """Return an input of a model, without batch axis: ``Input((3, 32, 32))``.
 
     Raises
@@ -49,7 +49,9 @@ def Input(shape: Shape, name: str | None = None) -> Node:  # noqa: N802  (used l
     """
     if isinstance(shape, int):
         shape = (shape,)
-    if not shape or any(not isinstance(size, int) or isinstance(size, bool) or size < 1 for size in shape):
+    if not shape or any(
+        not isinstance(size, int) or isinstance(size, bool) or size < 1 for size in shape
+    ):
         raise ShapeError(
             f"input: expected a shape of positive integers without batch axis such as (1, 28, 28), "
             f"received {shape!r}"
@@ -58,17 +60,24 @@ def Input(shape: Shape, name: str | None = None) -> Node:  # noqa: N802  (used l
 
 
 def apply(layer: Layer, inputs: tuple[Node, ...], name: str = "") -> Node:
-    """Return the node of `layer` applied to `inputs`; errors name the layer and what is before it."""
+    """Return the node of `layer` applied to `inputs`; errors name it and what is before it."""
     label = name or layer.name or type(layer).__name__
     for node in inputs:
         if not isinstance(node, Node):
             raise ConfigurationError(
-                f"{label}: expected nodes (from Input or another layer), received {type(node).__name__}; "
+                f"{label}: expected nodes (from Input or another layer), "
+                f"received {type(node).__name__}; "
                 "to run numbers through a net, make a Model of it and call that"
             )
     least, most = layer.op.inputs
     if len(inputs) < least or (most is not None and len(inputs) > most):
-        wanted = str(least) if most == least else f"at least {least}" if most is None else f"{least} to {most}"
+        wanted = (
+            str(least)
+            if most == least
+            else f"at least {least}"
+            if most is None
+            else f"{least} to {most}"
+        )
         raise ConfigurationError(f"{label}: expected {wanted} inputs, received {len(inputs)}")
     before = ", ".join(node.label for node in inputs)
     try:

@@ -40,11 +40,17 @@ class BatchNorm2d(Layer):
     def __init__(
         self, channels: int, eps: float = 1e-5, momentum: float = 0.1, name: str | None = None
     ) -> None:
-        self.channels, self.eps, self.momentum = positive("channels", channels), float(eps), float(momentum)
+        self.channels, self.eps, self.momentum = (
+            positive("channels", channels),
+            float(eps),
+            float(momentum),
+        )
         if not (math.isfinite(self.eps) and self.eps >= 0):
             raise ConfigurationError(f"eps: expected a number of at least 0, received {eps}")
         if not 0 <= self.momentum <= 1:
-            raise ConfigurationError(f"momentum: expected 0 to 1 (weight of the new batch), received {momentum}")
+            raise ConfigurationError(
+                f"momentum: expected 0 to 1 (weight of the new batch), received {momentum}"
+            )
         super().__init__(BatchNorm2dOp(self.channels, self.eps, self.momentum), name)
         self.weight = self.add_parameter("weight", (channels,), "plain", Ones())
         self.bias = self.add_parameter("bias", (channels,), "plain", Zeros())

@@ -39,7 +39,9 @@ class MaxPool2d(Layer):
         self.stride = self.kernel_size if stride is None else pair("stride", stride)
         self.padding, self.dilation = check_padding(padding), pair("dilation", dilation)
         self.ceil_mode = bool(ceil_mode)
-        op = ops.MaxPool2d(self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+        op = ops.MaxPool2d(
+            self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
+        )
         super().__init__(op, name)
 
 
@@ -75,8 +77,13 @@ class AvgPool2d(Layer):
             positive("divisor_override", divisor_override)
         self.divisor_override = divisor_override
         op = ops.AvgPool2d(
-            self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode,
-            self.count_include_pad, divisor_override or 0,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.ceil_mode,
+            self.count_include_pad,
+            divisor_override or 0,
         )
         super().__init__(op, name)
 
@@ -98,9 +105,7 @@ class AdaptiveAvgPool2d(Layer):
     name : str or None
     """
 
-    def __init__(
-        self, output_size: int | Sequence[int | None], name: str | None = None
-    ) -> None:
+    def __init__(self, output_size: int | Sequence[int | None], name: str | None = None) -> None:
         size = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
         if len(size) != 2 or any(s is not None and (not isinstance(s, int) or s < 1) for s in size):
             raise ConfigurationError(

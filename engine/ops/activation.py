@@ -70,9 +70,9 @@ class Pointwise(Op):
             ]
             steps = [
                 ("slope", slope, self.slope_formula),
-                ("= gradient", value, "output gradient \N{MULTIPLICATION SIGN} slope"),
+                ("= gradient", value, "output gradient × slope"),
             ]
-            return elementwise(view, result, index, sources, steps, f"gradient \N{MULTIPLICATION SIGN} slope")
+            return elementwise(view, result, index, sources, steps, "gradient × slope")
         raise unknown_result(view, result)
 
     def curve(self, x: Scalar) -> Scalar:
@@ -100,7 +100,7 @@ class LeakyReLU(Pointwise):
     kernels: ClassVar[tuple[str, ...]] = ("leaky_relu_forward", "leaky_relu_backward")
     function = staticmethod(scalar.leaky_relu)
     slope = staticmethod(scalar.leaky_relu_slope)
-    formula = "x if x > 0, else slope \N{MULTIPLICATION SIGN} x"
+    formula = "x if x > 0, else slope × x"
     slope_formula = "1 if x > 0, else the slope"
 
     negative_slope: float
@@ -119,8 +119,8 @@ class Sigmoid(Pointwise):
     function = staticmethod(scalar.sigmoid)
     slope = staticmethod(scalar.sigmoid_slope)
     slope_from = "output"
-    formula = "1 / (1 + exp(\N{MINUS SIGN}x))"
-    slope_formula = "y (1 \N{MINUS SIGN} y)"
+    formula = "1 / (1 + exp(−x))"
+    slope_formula = "y (1 − y)"
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Tanh(Pointwise):
     slope = staticmethod(scalar.tanh_slope)
     slope_from = "output"
     formula = "tanh(x)"
-    slope_formula = "1 \N{MINUS SIGN} y\N{SUPERSCRIPT TWO}"
+    slope_formula = "1 − y²"
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,8 @@ class Softmax(Op):
         rank = len(inputs[0]) + 1
         if not -rank < self.axis < rank or self.axis % rank == 0:
             raise ConfigurationError(
-                f"softmax axis: expected 1 to {rank - 1} or {1 - rank} to -1 (0 is the batch), received {self.axis}"
+                f"softmax axis: expected 1 to {rank - 1} or {1 - rank} to -1 (0 is the batch), "
+                f"received {self.axis}"
             )
         return inputs[0]
 
@@ -194,20 +195,31 @@ class Softmax(Op):
         places[:, axis] = np.arange(count)
         if result == "output":
             logits = gather(view, "input", places)
-            top = logits.values.max() if not np.isnan(logits.values).any() else logits.values.dtype.type(np.nan)
+            top = (
+                logits.values.max()
+                if not np.isnan(logits.values).any()
+                else logits.values.dtype.type(np.nan)
+            )
             exps = np.array([replay.call(scalar.exponential, v - top) for v in logits.values])
             totals = replay.sums(exps)
             with np.errstate(all="ignore"):
                 value = exps[index[axis]] / totals[-1]
             stages = (
                 Stage("largest input", float(top), "subtracted so that exp cannot overflow"),
-                Stage("exp(x \N{MINUS SIGN} max)", float(exps[index[axis]])),
+                Stage("exp(x − max)", float(exps[index[axis]])),
                 Stage("sum", float(totals[-1]), f"over {count} classes"),
                 Stage("= output", float(value), "exp / sum"),
             )
             return finish(
-                view, result, index, kind="sum", formula="exp(x \N{MINUS SIGN} max) / sum of all exp(x \N{MINUS SIGN} max)",
-                order="class", value=value, terms=Terms((logits,), exps, totals), stages=stages,
+                view,
+                result,
+                index,
+                kind="sum",
+                formula="exp(x − max) / sum of all exp(x − max)",
+                order="class",
+                value=value,
+                terms=Terms((logits,), exps, totals),
+                stages=stages,
                 decisive=index[axis],
                 sentence=f"{place(view.tensor_name(result), index)} is {number(value)}: "
                 f"{number(exps[index[axis]])} of a total of {number(totals[-1])}.",
@@ -220,11 +232,17 @@ class Softmax(Op):
             here = index[axis]
             value = outputs.values[here] * (grads.values[here] - totals[-1])
             return finish(
-                view, result, index, kind="sum", formula="y (g \N{MINUS SIGN} sum of g \N{MULTIPLICATION SIGN} y)",
-                order="class", value=value, terms=Terms((grads, outputs), shares, totals),
+                view,
+                result,
+                index,
+                kind="sum",
+                formula="y (g − sum of g × y)",
+                order="class",
+                value=value,
+                terms=Terms((grads, outputs), shares, totals),
                 stages=(
-                    Stage("sum of g \N{MULTIPLICATION SIGN} y", float(totals[-1])),
-                    Stage("= gradient", float(value), "y (g \N{MINUS SIGN} sum)"),
+                    Stage("sum of g × y", float(totals[-1])),
+                    Stage("= gradient", float(value), "y (g − sum)"),
                 ),
                 sentence=f"{place(view.tensor_name(result), index)} is {number(value)}.",
             )

@@ -21,6 +21,7 @@ from engine.shapes import Reach
 from engine.typing import Array, Index, Phase, Shape
 
 Scratch = Callable[[str, Shape, str, Role], Buffer]
+"""Makes memory of an op's own: (name, shape, dtype, role) -> buffer."""
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Site:
     training: bool
     counters: Buffer
     stream: int
-    make_scratch: Callable[[str, Shape, str, Role], Buffer]
+    make_scratch: Scratch
     update_statistics: bool = True
     grad_output: Buffer | None = None
     grad_inputs: tuple[Buffer | None, ...] = ()
@@ -79,7 +80,9 @@ class Site:
         """Number of samples."""
         return self.inputs[0].shape[0]
 
-    def scratch(self, name: str, shape: Shape, role: Role = "plain", integer: bool = False) -> Buffer:
+    def scratch(
+        self, name: str, shape: Shape, role: Role = "plain", integer: bool = False
+    ) -> Buffer:
         """Return memory of the op's own, the same for the same name; `View.saved` can read it."""
         if name not in self.saved:
             dtype = "int64" if integer else self.output.dtype
@@ -94,7 +97,7 @@ class Site:
         return copy, [Launch("activation_to_plain", (buffer, copy))]
 
     def plain_target(self, buffer: Buffer, name: str) -> tuple[Buffer, list[Launch]]:
-        """Return memory in public order to write into, and the launches that bring it to `buffer`."""
+        """Return memory in public order to write into, and the launches that fill `buffer`."""
         if buffer.is_plain:
             return buffer, []
         copy = self.scratch(f"{name}.plain", buffer.shape)
@@ -125,13 +128,20 @@ class View:
         training: bool,
         rates: tuple[float, ...] = (),
     ) -> None:
-        self.layer, self.input_names, self.training, self.rates = layer, input_names, training, rates
+        self.layer, self.input_names, self.training, self.rates = (
+            layer,
+            input_names,
+            training,
+            rates,
+        )
         self._read = read
         self._cache: dict[str, Array] = {}
 
     def array(self, name: str) -> Array:
-        """Return ``output``, ``input``, ``input2``, ``grad_output``, ``input.gradient``, ``weight``,
-        ``weight.gradient``, ``saved.NAME``, ``running_mean`` ... of this op.
+        """Return a tensor of this op by its short name.
+
+        Names are ``output``, ``input``, ``input2``, ``grad_output``, ``input.gradient``,
+        ``weight``, ``weight.gradient``, ``saved.NAME``, ``running_mean`` and so on.
         """
         if name not in self._cache:
             self._cache[name] = self._read(name)
@@ -223,7 +233,9 @@ REGISTRY: dict[str, type[Op]] = {}
 
 def phase_of(result: str) -> Phase:
     """Return the phase that computes a result."""
-    return "forward" if result == "output" else "backward" if result.endswith("gradient") else "update"
+    return (
+        "forward" if result == "output" else "backward" if result.endswith("gradient") else "update"
+    )
 
 
 def flat_planes(shape: Shape) -> tuple[int, int, int]:

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from engine.device import Launch, replay
+from engine.device import Buffer, Launch, replay
 from engine.errors import ShapeError
 from engine.explanation import Explanation, Patch, Role, Stage
 from engine.kernels.scalar import CHUNKS
-from engine.kernels.settings import Window
+from engine.kernels.settings import Border, Window
 from engine.ops.base import Op, Site, View
 from engine.ops.explaining import (
     add_chunks,
@@ -44,6 +44,7 @@ class Conv2d(Op):
         "conv2d_backward_weight",
         "conv2d_backward_bias",
         "sum_chunks",
+        "activation_to_halo",
     )
 
     in_channels: int
@@ -63,8 +64,9 @@ class Conv2d(Op):
         channels, height, width = image(inputs[0])
         if channels != self.in_channels:
             raise ShapeError(
-                f"expected {self.in_channels} input channels (n, {self.in_channels}, h, w), received "
-                f"{with_batch(inputs[0])}; use Conv2d({channels}, {self.out_channels}, ...)"
+                f"expected {self.in_channels} input channels (n, {self.in_channels}, h, w), "
+                f"received {with_batch(inputs[0])}; "
+                f"use Conv2d({channels}, {self.out_channels}, ...)"
             )
         reach = self.reach(inputs[0])
         return (
@@ -87,27 +89,68 @@ class Conv2d(Op):
         """Return the kernels' settings for an input of this shape (without batch axis)."""
         top, left, _, _ = self.reach(input_shape).padding
         return Window(
-            *self.stride, top, left, *self.dilation, self.groups, int(self.flip_kernel), int(self.bias)
+            *self.stride,
+            top,
+            left,
+            *self.dilation,
+            self.groups,
+            int(self.flip_kernel),
+            int(self.bias),
         )
 
     # -- launches ----------------------------------------------------------------------------
 
     def forward(self, at: Site) -> list[Launch]:
-        """One launch: all taps, then the bias."""
+        """Surround the image with its padding if it has any; then all taps and the bias."""
+        x, copies, settings = self._haloed_input(at)
         bias = at.parameters["bias"] if self.bias else at.scratch("no_bias", (1,))
-        buffers = (at.x, at.parameters["weight"], bias, at.output)
-        return [Launch("conv2d_forward", buffers, self.window(at.x.shape[1:]))]
+        buffers = (x, at.parameters["weight"], bias, at.output)
+        return [*copies, Launch("conv2d_forward", buffers, settings)]
+
+    def _haloed_input(self, at: Site) -> tuple[Buffer, list[Launch], Window]:
+        """Return the input with its padding around it, the launches for that, and the window on it."""
+        settings = self.window(at.x.shape[1:])
+        n, channels, height, width = at.x.shape
+        top, left, bottom, right = self.reach(at.x.shape[1:]).padding
+        if not top + left + bottom + right:
+            return at.x, [], settings
+        shape = (n, channels, height + top + bottom, width + left + right)
+        haloed = at.scratch("haloed_input", shape, "activation")
+        copy = Launch("activation_to_halo", (at.x, haloed), Border(top, left))
+        return haloed, [copy], settings._replace(top=0, left=0)
+
+    def _haloed_gradient(self, at: Site) -> tuple[Buffer, list[Launch], Window]:
+        """Return the output gradient with zeros wherever a tap of an input pixel can look."""
+        settings = self.window(at.x.shape[1:])
+        before, after = [], []
+        for axis, start in ((0, settings.top), (1, settings.left)):
+            span, stride = (self.kernel[axis] - 1) * self.dilation[axis], self.stride[axis]
+            before.append(max(-((start - span) // stride), 0))
+            farthest = (at.x.shape[2 + axis] - 1 + start) // stride
+            after.append(max(farthest - (at.grad.shape[2 + axis] - 1), 0))
+        if not any(before + after):
+            return at.grad, [], settings
+        n, channels, height, width = at.grad.shape
+        shape = (n, channels, height + before[0] + after[0], width + before[1] + after[1])
+        haloed = at.scratch("haloed_gradient", shape, "activation")
+        copy = Launch("activation_to_halo", (at.grad, haloed), Border(before[0], before[1]))
+        moved = settings._replace(
+            top=settings.top + before[0] * self.stride[0],
+            left=settings.left + before[1] * self.stride[1],
+        )
+        return haloed, [copy], moved
 
     def backward(self, at: Site) -> list[Launch]:
-        """Weight and bias sum over the batch in chunks; the input gradient needs a turned weight."""
+        """Weight and bias sum over the batch in chunks; the input takes a turned weight."""
         launches: list[Launch] = []
-        settings, weight = self.window(at.x.shape[1:]), at.parameters["weight"]
         ky, kx, group_in, out = (*self.kernel, self.in_channels // self.groups, self.out_channels)
         if "weight" in at.gradients:
+            # The forward pass has filled the halo of the input already.
+            x, _, settings = self._haloed_input(at)
             partial = at.scratch("weight_chunks", (CHUNKS, ky, kx, group_in, out))
             flat = partial.reshaped((CHUNKS, ky * kx * group_in * out))
             launches += [
-                Launch("conv2d_backward_weight", (at.x, at.grad, partial), settings),
+                Launch("conv2d_backward_weight", (x, at.grad, partial), settings),
                 Launch("sum_chunks", (flat, at.gradients["weight"])),
             ]
         if "bias" in at.gradients:
@@ -116,11 +159,17 @@ class Conv2d(Op):
                 Launch("conv2d_backward_bias", (at.grad, partial)),
                 Launch("sum_chunks", (partial, at.gradients["bias"])),
             ]
-        if at.grad_inputs[0] is not None:
-            turned = at.scratch("turned_weight", (ky, kx, out, group_in))
+        target = at.grad_inputs[0]
+        if target is not None:
+            grad, copies, settings = self._haloed_gradient(at)
+            weight, turned = (
+                at.parameters["weight"],
+                at.scratch("turned_weight", (ky, kx, out, group_in)),
+            )
             launches += [
+                *copies,
                 Launch("conv2d_turn_weight", (weight, turned)),
-                Launch("conv2d_backward_input", (at.grad, weight, turned, at.grad_inputs[0]), settings),
+                Launch("conv2d_backward_input", (grad, weight, turned, target), settings),
             ]
         return launches
 
@@ -160,9 +209,11 @@ class Conv2d(Op):
         ix = x * settings.stride_x + kx * settings.dilation_x - settings.left
         used = (iy >= 0) & (iy < image_array.shape[2]) & (ix >= 0) & (ix < image_array.shape[3])
         wy, wx = self._weight_tap(ky, kx)
-        left = gather(view, "input", np.stack([np.full_like(ky, n), first_channel + i, iy, ix], 1), used)
+        left = gather(
+            view, "input", np.stack([np.full_like(ky, n), first_channel + i, iy, ix], 1), used
+        )
         right = gather(view, "weight", np.stack([np.full_like(ky, o), i, wy, wx], 1))
-        terms = product_terms(left, right, used)
+        terms = product_terms(left, right)
         value = last(terms, zero_of(view, "output"))
         stages = [Stage("sum", float(value), f"{len(terms)} products")]
         if self.bias:
@@ -178,30 +229,55 @@ class Conv2d(Op):
         patches = (
             self._patch("input", left.tensor, left.values, channels, rows, columns, inside, grid),
             self._patch(
-                "weight", right.tensor, right.values, np.arange(group_in),
-                wy.reshape(shape)[:, 0, 0], wx.reshape(shape)[0, :, 0], np.ones_like(inside), grid,
+                "weight",
+                right.tensor,
+                right.values,
+                np.arange(group_in),
+                wy.reshape(shape)[:, 0, 0],
+                wx.reshape(shape)[0, :, 0],
+                np.ones_like(inside),
+                grid,
             ),
         )
         name = place(view.tensor_name("output"), index)
         notes = ("taps in the padding count as 0",) if not used.all() else ()
         return finish(
-            view, "output", index, kind="sum",
-            formula="sum of input \N{MULTIPLICATION SIGN} weight" + (", then + bias" if self.bias else ""),
+            view,
+            "output",
+            index,
+            kind="sum",
+            formula="sum of input × weight" + (", then + bias" if self.bias else ""),
             order="kernel row, kernel column, input channel; bias last",
-            value=value, terms=terms, stages=tuple(stages), patches=patches, notes=notes,
+            value=value,
+            terms=terms,
+            stages=tuple(stages),
+            patches=patches,
+            notes=notes,
             sentence=f"{name} is {number(value)}. {strongest(terms, float(value))}",
         )
 
     @staticmethod
     def _patch(
-        role: Role, tensor: str, values: Array, channels: Array, rows: Array, columns: Array,
-        inside: Array, grid: Array,
+        role: Role,
+        tensor: str,
+        values: Array,
+        channels: Array,
+        rows: Array,
+        columns: Array,
+        inside: Array,
+        grid: Array,
     ) -> Patch:
         """Return a patch from values in term order (ky, kx, channel)."""
         shape = (inside.shape[0], inside.shape[1], len(channels))
         return Patch(
-            role, tensor, values.reshape(shape).transpose(2, 0, 1),
-            channels, rows, columns, inside, grid,
+            role,
+            tensor,
+            values.reshape(shape).transpose(2, 0, 1),
+            channels,
+            rows,
+            columns,
+            inside,
+            grid,
         )
 
     def _explain_input_gradient(self, view: View, index: Index) -> Explanation:
@@ -214,31 +290,50 @@ class Conv2d(Op):
         reach_y = y + settings.top - ky * settings.dilation_y
         reach_x = x + settings.left - kx * settings.dilation_x
         oy, ox = reach_y // settings.stride_y, reach_x // settings.stride_x
-        used = (reach_y % settings.stride_y == 0) & (reach_x % settings.stride_x == 0)
-        used &= (oy >= 0) & (oy < grads.shape[2]) & (ox >= 0) & (ox < grads.shape[3])
+        met = (reach_y % settings.stride_y == 0) & (reach_x % settings.stride_x == 0)
+        used = met & (oy >= 0) & (oy < grads.shape[2]) & (ox >= 0) & (ox < grads.shape[3])
         wy, wx = self._weight_tap(ky, kx)
         channel = group * group_out + o
-        left = gather(view, "grad_output", np.stack([np.full_like(ky, n), channel, oy, ox], 1), used)
+        left = gather(
+            view, "grad_output", np.stack([np.full_like(ky, n), channel, oy, ox], 1), used
+        )
         right = gather(view, "weight", np.stack([channel, np.full_like(ky, i), wy, wx], 1))
-        terms = product_terms(left, right, used)
+        terms = product_terms(left, right, met)
         value = last(terms, zero_of(view, "input.gradient"))
         shape = (*self.kernel, group_out)
         grid = np.arange(len(terms)).reshape(shape).transpose(2, 0, 1)
         inside, channels = used.reshape(shape)[:, :, 0], group * group_out + np.arange(group_out)
         rows, columns = oy.reshape(shape)[:, 0, 0], ox.reshape(shape)[0, :, 0]
         patches = (
-            self._patch("gradient", left.tensor, left.values, channels, rows, columns, inside, grid),
             self._patch(
-                "weight", right.tensor, right.values, channels,
-                wy.reshape(shape)[:, 0, 0], wx.reshape(shape)[0, :, 0], np.ones_like(inside), grid,
+                "gradient", left.tensor, left.values, channels, rows, columns, inside, grid
+            ),
+            self._patch(
+                "weight",
+                right.tensor,
+                right.values,
+                channels,
+                wy.reshape(shape)[:, 0, 0],
+                wx.reshape(shape)[0, :, 0],
+                np.ones_like(inside),
+                grid,
             ),
         )
         return finish(
-            view, "input.gradient", index, kind="sum",
-            formula="sum of output gradient \N{MULTIPLICATION SIGN} weight over all windows that saw this pixel",
+            view,
+            "input.gradient",
+            index,
+            kind="sum",
+            formula="sum of output gradient × weight over all windows that saw this pixel",
             order="kernel row, kernel column, output channel",
-            value=value, terms=terms, patches=patches,
-            stages=(Stage("= gradient", float(value), f"{int(used.sum())} products that reach this pixel"),),
+            value=value,
+            terms=terms,
+            patches=patches,
+            stages=(
+                Stage(
+                    "= gradient", float(value), f"{int(used.sum())} products that reach this pixel"
+                ),
+            ),
             sentence=f"The loss changes by {number(value)} per unit of this pixel. "
             f"{strongest(terms, float(value))}",
         )
@@ -250,31 +345,58 @@ class Conv2d(Op):
         group_in = self.in_channels // self.groups
         channel = o // (self.out_channels // self.groups) * group_in + i
         ky, kx = (int(k) for k in self._weight_tap(np.array(wy), np.array(wx)))
-        rows = np.arange(grads.shape[2]) * settings.stride_y + ky * settings.dilation_y - settings.top
-        columns = np.arange(grads.shape[3]) * settings.stride_x + kx * settings.dilation_x - settings.left
-        oy = np.flatnonzero((rows >= 0) & (rows < image_array.shape[2]))
-        ox = np.flatnonzero((columns >= 0) & (columns < image_array.shape[3]))
-        samples = image_array.shape[0]
-        n, a, b = (part.ravel() for part in np.meshgrid(np.arange(samples), oy, ox, indexing="ij"))
-        left = gather(view, "input", np.stack([n, np.full_like(n, channel), rows[a], columns[b]], 1))
-        right = gather(view, "grad_output", np.stack([n, np.full_like(n, o), a, b], 1))
-        per_sample = len(oy) * len(ox)
+        rows = (
+            np.arange(grads.shape[2]) * settings.stride_y + ky * settings.dilation_y - settings.top
+        )
+        columns = (
+            np.arange(grads.shape[3]) * settings.stride_x + kx * settings.dilation_x - settings.left
+        )
+        samples, per_sample = len(grads), rows.size * columns.size
+        n, oy, ox = np.indices((samples, rows.size, columns.size)).reshape(3, -1)
+        inside = ((rows >= 0) & (rows < image_array.shape[2]))[:, None] & (
+            (columns >= 0) & (columns < image_array.shape[3])
+        )
+        places = np.stack([n, np.full_like(n, channel), rows[oy], columns[ox]], 1)
+        left = gather(view, "input", places, np.tile(inside.ravel(), samples))
+        right = gather(view, "grad_output", np.stack([n, np.full_like(n, o), oy, ox], 1))
         terms = product_terms(left, right, None, chunked(samples, per_sample))
         value, stage = add_chunks(terms, zero_of(view, "weight.gradient"))
         shown = min(samples, 4)
-        grid = np.arange(shown * per_sample).reshape(shown, len(oy), len(ox))
-        inside = np.ones((len(oy), len(ox)), np.bool_)
+        grid = np.arange(shown * per_sample).reshape(shown, rows.size, columns.size)
         patches = (
-            Patch("input", left.tensor, left.values[: grid.size].reshape(grid.shape), np.arange(shown),
-                  rows[oy], columns[ox], inside, grid),
-            Patch("gradient", right.tensor, right.values[: grid.size].reshape(grid.shape), np.arange(shown),
-                  oy, ox, inside, grid),
+            Patch(
+                "input",
+                left.tensor,
+                left.values[: grid.size].reshape(grid.shape),
+                np.arange(shown),
+                rows,
+                columns,
+                inside,
+                grid,
+            ),
+            Patch(
+                "gradient",
+                right.tensor,
+                right.values[: grid.size].reshape(grid.shape),
+                np.arange(shown),
+                np.arange(rows.size),
+                np.arange(columns.size),
+                np.ones_like(inside),
+                grid,
+            ),
         )
         return finish(
-            view, "weight.gradient", index, kind="sum",
-            formula="sum over samples and positions of input \N{MULTIPLICATION SIGN} output gradient",
-            order=f"sample, output row, output column within {CHUNKS} chunks of the batch; then the chunks",
-            value=value, terms=terms, stages=(stage, Stage("= gradient", float(value))), patches=patches,
+            view,
+            "weight.gradient",
+            index,
+            kind="sum",
+            formula="sum over samples and positions of input × output gradient",
+            order=f"sample, output row, output column within {CHUNKS} chunks of the batch; "
+            "then the chunks",
+            value=value,
+            terms=terms,
+            stages=(stage, Stage("= gradient", float(value))),
+            patches=patches,
             notes=(f"grids show samples 0 to {shown - 1} of {samples}",) if samples > shown else (),
             sentence=f"{place(view.tensor_name('weight.gradient'), index)} is {number(value)}, "
             f"the sum of {len(terms)} products.",
@@ -287,9 +409,15 @@ class Conv2d(Op):
         terms = sum_terms(operand, chunked(grads.shape[0], grads.shape[2] * grads.shape[3]))
         value, stage = add_chunks(terms, zero_of(view, "bias.gradient"))
         return finish(
-            view, "bias.gradient", index, kind="sum",
+            view,
+            "bias.gradient",
+            index,
+            kind="sum",
             formula="sum of the output gradient over samples and positions",
             order=f"sample, row, column within {CHUNKS} chunks of the batch; then the chunks",
-            value=value, terms=terms, stages=(stage, Stage("= gradient", float(value))),
-            sentence=f"The bias moves {len(terms)} pixels alike, so its gradient is their sum, {number(value)}.",
+            value=value,
+            terms=terms,
+            stages=(stage, Stage("= gradient", float(value))),
+            sentence=f"The bias moves {len(terms)} pixels alike, so its gradient is their sum, "
+            f"{number(value)}.",
         )

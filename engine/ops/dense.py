@@ -92,7 +92,9 @@ class Dense(Op):
             turned = at.scratch("turned_weight", (self.out_features, self.in_features))
             launches += [
                 Launch("dense_turn_weight", (weight, turned)),
-                Launch("dense_backward_input", (self._rows(grad), weight, turned, self._rows(target))),
+                Launch(
+                    "dense_backward_input", (self._rows(grad), weight, turned, self._rows(target))
+                ),
                 *after,
             ]
         return launches
@@ -106,7 +108,9 @@ class Dense(Op):
             outs = np.arange(self.out_features)
             left = gather(view, "grad_output", np.column_stack([lead, outs]))
             right = gather(view, "weight", np.column_stack([outs, np.full_like(outs, index[-1])]))
-            return self._sum(view, result, index, left, right, "output gradient", "weight", "output")
+            return self._sum(
+                view, result, index, left, right, "output gradient", "weight", "output"
+            )
         rows = np.argwhere(np.ones(view.grad_output.shape[:-1], np.bool_))
         if result == "weight.gradient":
             o, i = index
@@ -119,16 +123,25 @@ class Dense(Op):
             )
             value = last(terms, zero_of(view, result))
             return finish(
-                view, result, index, kind="sum", formula="sum of the output gradient over samples",
-                order="sample", value=value, terms=terms, stages=(Stage("= gradient", float(value)),),
-                sentence=f"{place(view.tensor_name(result), index)} is {number(value)}, the sum over "
-                f"{len(terms)} rows.",
+                view,
+                result,
+                index,
+                kind="sum",
+                formula="sum of the output gradient over samples",
+                order="sample",
+                value=value,
+                terms=terms,
+                stages=(Stage("= gradient", float(value)),),
+                sentence=f"{place(view.tensor_name(result), index)} is {number(value)}, "
+                f"the sum over {len(terms)} rows.",
             )
         raise unknown_result(view, result)
 
     def _explain_output(self, view: View, index: Index) -> Explanation:
         inputs = np.arange(self.in_features)
-        left = gather(view, "input", np.column_stack([np.tile(index[:-1], (len(inputs), 1)), inputs]))
+        left = gather(
+            view, "input", np.column_stack([np.tile(index[:-1], (len(inputs), 1)), inputs])
+        )
         right = gather(view, "weight", np.column_stack([np.full_like(inputs, index[-1]), inputs]))
         terms = product_terms(left, right)
         value = last(terms, zero_of(view, "output"))
@@ -139,26 +152,51 @@ class Dense(Op):
             stages.append(Stage("+ bias", float(bias), place(view.tensor_name("bias"), index[-1:])))
         stages.append(Stage("= output", float(value), "sum + bias" if self.bias else "sum"))
         return finish(
-            view, "output", index, kind="sum",
-            formula="sum of input \N{MULTIPLICATION SIGN} weight" + (", then + bias" if self.bias else ""),
-            order="input; bias last", value=value, terms=terms, stages=tuple(stages),
-            patches=(_row("input", left.tensor, left.values), _row("weight", right.tensor, right.values)),
+            view,
+            "output",
+            index,
+            kind="sum",
+            formula="sum of input × weight" + (", then + bias" if self.bias else ""),
+            order="input; bias last",
+            value=value,
+            terms=terms,
+            stages=tuple(stages),
+            patches=(
+                _row("input", left.tensor, left.values),
+                _row("weight", right.tensor, right.values),
+            ),
             sentence=f"{place(view.tensor_name('output'), index)} is {number(value)}. "
             f"{strongest(terms, float(value))}",
         )
 
     @staticmethod
     def _sum(
-        view: View, result: str, index: Index, left: Operand, right: Operand, a: str, b: str, over: str
+        view: View,
+        result: str,
+        index: Index,
+        left: Operand,
+        right: Operand,
+        a: str,
+        b: str,
+        over: str,
     ) -> Explanation:
         terms = product_terms(left, right)
         value = last(terms, zero_of(view, result))
         patches = tuple(
-            _row(_role(operand.tensor), operand.tensor, operand.values) for operand in terms.operands
+            _row(_role(operand.tensor), operand.tensor, operand.values)
+            for operand in terms.operands
         )
         return finish(
-            view, result, index, kind="sum", formula=f"sum of {a} \N{MULTIPLICATION SIGN} {b}", order=over,
-            value=value, terms=terms, patches=patches, stages=(Stage("= gradient", float(value)),),
+            view,
+            result,
+            index,
+            kind="sum",
+            formula=f"sum of {a} × {b}",
+            order=over,
+            value=value,
+            terms=terms,
+            patches=patches,
+            stages=(Stage("= gradient", float(value)),),
             sentence=f"{place(view.tensor_name(result), index)} is {number(value)}. "
             f"{strongest(terms, float(value))}",
         )
@@ -175,6 +213,12 @@ def _row(role: Role, tensor: str, values: Array) -> Patch:
     """Return a vector as a patch of one row."""
     columns = np.arange(values.size)
     return Patch(
-        role, tensor, values.reshape(1, 1, -1), np.array([0]), np.array([0]), columns,
-        np.ones((1, values.size), np.bool_), columns.reshape(1, 1, -1),
+        role,
+        tensor,
+        values.reshape(1, 1, -1),
+        np.array([0]),
+        np.array([0]),
+        columns,
+        np.ones((1, values.size), np.bool_),
+        columns.reshape(1, 1, -1),
     )

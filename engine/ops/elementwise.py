@@ -38,7 +38,8 @@ class Add(Op):
         for shape in inputs[1:]:
             if shape != inputs[0]:
                 raise ShapeError(
-                    f"expected inputs of one shape, received {' and '.join(map(with_batch, inputs))}; "
+                    "expected inputs of one shape, "
+                    f"received {' and '.join(map(with_batch, inputs))}; "
                     "bring them to one shape first, for example with a 1x1 Conv2d"
                 )
         return inputs[0]
@@ -51,7 +52,9 @@ class Add(Op):
 
     def backward(self, at: Site) -> list[Launch]:
         """Every input gets the output gradient."""
-        return [Launch("copy", (at.grad, target)) for target in at.grad_inputs if target is not None]
+        return [
+            Launch("copy", (at.grad, target)) for target in at.grad_inputs if target is not None
+        ]
 
     def explain(self, view: View, result: str, index: Index) -> Explanation:
         """Explain a sum, or a gradient that is passed on."""
@@ -63,8 +66,14 @@ class Add(Op):
                 totals = np.add.accumulate(values)
             operand = Operand(", ".join(view.input_names), values, np.tile(index, (count, 1)))
             return finish(
-                view, result, index, kind="sum", formula="sum of the inputs", order="input",
-                value=totals[-1], terms=Terms((operand,), values, totals),
+                view,
+                result,
+                index,
+                kind="sum",
+                formula="sum of the inputs",
+                order="input",
+                value=totals[-1],
+                terms=Terms((operand,), values, totals),
                 stages=(Stage("= output", float(totals[-1])),),
                 sentence=f"{place(view.tensor_name(result), index)} is {number(totals[-1])} = "
                 f"{' + '.join(number(v) for v in values)}.",
@@ -78,7 +87,9 @@ def pass_on(view: View, result: str, index: Index, source: str, where: Index) ->
     """Explain a number that is copied from somewhere else."""
     value = view.array(source)[where]
     steps = [(f"= {'gradient' if 'gradient' in result else 'output'}", value, "copied")]
-    return elementwise(view, result, index, [("value", source, where)], steps, "passed on unchanged")
+    return elementwise(
+        view, result, index, [("value", source, where)], steps, "passed on unchanged"
+    )
 
 
 @dataclass(frozen=True)
@@ -96,7 +107,8 @@ class Concat(Op):
         rank = len(inputs[0]) + 1
         if not -rank < self.axis < rank or self.axis % rank == 0:
             raise ConfigurationError(
-                f"concat axis: expected 1 to {rank - 1} or {1 - rank} to -1 (0 is the batch), received {self.axis}"
+                f"concat axis: expected 1 to {rank - 1} or {1 - rank} to -1 (0 is the batch), "
+                f"received {self.axis}"
             )
         axis = self.axis % rank - 1
         for shape in inputs[1:]:
@@ -117,9 +129,9 @@ class Concat(Op):
         rows, tail = math.prod(inner[:axis]), math.prod(inner[axis + 1 :])
         pitch, offset, blocks = inner[axis] * tail, 0, []
         for x in at.inputs:
-            count = x.inner_shape[axis] * tail
-            blocks.append(Blocks(rows, count, count, 0, pitch, offset))
-            offset += count
+            length = x.inner_shape[axis] * tail
+            blocks.append(Blocks(rows, length, length, 0, pitch, offset))
+            offset += length
         return blocks
 
     def forward(self, at: Site) -> list[Launch]:
@@ -134,7 +146,14 @@ class Concat(Op):
         launches = []
         for target, b in zip(at.grad_inputs, self._blocks(at), strict=True):
             if target is not None:
-                back = Blocks(b.rows, b.count, b.target_pitch, b.target_offset, b.source_pitch, b.source_offset)
+                back = Blocks(
+                    b.rows,
+                    b.length,
+                    b.target_pitch,
+                    b.target_offset,
+                    b.source_pitch,
+                    b.source_offset,
+                )
                 launches.append(Launch("copy_blocks", (at.grad, target), back))
         return launches
 
@@ -146,7 +165,9 @@ class Concat(Op):
         if result == "output":
             which = int(np.searchsorted(starts, index[axis], side="right")) - 1
             where = (*index[:axis], index[axis] - int(starts[which]), *index[axis + 1 :])
-            return pass_on(view, result, index, "input" if which == 0 else f"input{which + 1}", where)
+            return pass_on(
+                view, result, index, "input" if which == 0 else f"input{which + 1}", where
+            )
         which_input = input_number(result)
         if which_input is not None:
             where = (*index[:axis], index[axis] + int(starts[which_input]), *index[axis + 1 :])
@@ -197,9 +218,18 @@ class Dropout(Op):
             return pass_on(view, result, index, source, index)
         value = view.array(source)[index] * view.array("saved.mask")[index]
         return elementwise(
-            view, result, index, [("x", source, index), ("mask", "saved.mask", index)],
-            [("= output" if result == "output" else "= gradient", value, "x \N{MULTIPLICATION SIGN} mask")],
-            f"x \N{MULTIPLICATION SIGN} mask; the mask is 0 or 1 / (1 \N{MINUS SIGN} {self.probability:g})",
+            view,
+            result,
+            index,
+            [("x", source, index), ("mask", "saved.mask", index)],
+            [
+                (
+                    "= output" if result == "output" else "= gradient",
+                    value,
+                    "x × mask",
+                )
+            ],
+            f"x × mask; the mask is 0 or 1 / (1 − {self.probability:g})",
         )
 
 

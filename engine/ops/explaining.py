@@ -15,7 +15,7 @@ from engine.ops.base import View, phase_of
 from engine.typing import Array, Index, Scalar
 
 
-def number(value: float) -> str:
+def number(value: float | Scalar) -> str:
     """Return a number for a sentence: four significant digits, with a true minus sign."""
     return f"{float(value):.4g}".replace("-", "\N{MINUS SIGN}")
 
@@ -64,7 +64,7 @@ def finish(
 
 
 def gather(view: View, name: str, indices: Array, used: Array | None = None) -> Operand:
-    """Return an operand: the values of tensor `name` at `indices` (terms, rank); 0 where not `used`."""
+    """Return an operand: values of tensor `name` at `indices` (terms, rank), 0 where not `used`."""
     array = view.array(name)
     if used is None:
         values = array[tuple(indices.T)]
@@ -103,7 +103,9 @@ def add_chunks(terms: Terms, zero: Scalar) -> tuple[Scalar, Stage]:
         for start, end in zip(terms.chunk_starts, ends, strict=True)
     ]
     total = replay.sums(np.array(parts, zero.dtype))[-1]
-    full = " + ".join(number(float(p)) for p, s, e in zip(parts, terms.chunk_starts, ends, strict=True) if e > s)
+    full = " + ".join(
+        number(float(p)) for p, s, e in zip(parts, terms.chunk_starts, ends, strict=True) if e > s
+    )
     return total, Stage("sum of chunks", float(total), full)
 
 
@@ -151,7 +153,8 @@ def elementwise(
         order="one element, no sum",
         value=value,
         stages=tuple(stages),
-        sentence=f"{place(view.tensor_name(result), index)} is {number(value)}: {formula}, with {inputs}.",
+        sentence=f"{place(view.tensor_name(result), index)} is {number(value)}: {formula}, "
+        f"with {inputs}.",
     )
 
 
@@ -163,7 +166,7 @@ def strongest(terms: Terms, total: float) -> str:
     term = terms[best]
     if term.indices[0] is None:
         return f"All {len(terms)} products are 0."
-    values = " \N{MULTIPLICATION SIGN} ".join(number(v) for v in term.values)
+    values = " × ".join(number(v) for v in term.values)
     return (
         f"The strongest of its {len(terms)} terms is number {best}: "
         f"{place(term.tensors[0], term.indices[0])}, {values} = {number(term.contribution)}."
@@ -172,4 +175,6 @@ def strongest(terms: Terms, total: float) -> str:
 
 def unknown_result(view: View, result: str) -> StateError:
     """Return the error for a result that an op does not have."""
-    return StateError(f"{view.layer}: nothing is known of {result!r} here; explain output or a gradient")
+    return StateError(
+        f"{view.layer}: nothing is known of {result!r} here; explain output or a gradient"
+    )

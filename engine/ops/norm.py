@@ -80,7 +80,9 @@ class BatchNorm2d(Op):
         s, weight, bias = self._settings(at), at.parameters["weight"], at.parameters["bias"]
         if not at.training:
             mean, variance = at.state["running_mean"], at.state["running_var"]
-            return [Launch("batch_norm_forward", (at.x, mean, variance, weight, bias, at.output), s)]
+            return [
+                Launch("batch_norm_forward", (at.x, mean, variance, weight, bias, at.output), s)
+            ]
         mean, variance = (at.scratch(n, (self.channels,)) for n in ("batch_mean", "batch_variance"))
         partial = at.scratch("statistics_chunks", (CHUNKS, self.channels))
         launches = [
@@ -99,7 +101,9 @@ class BatchNorm2d(Op):
         """Channel sums first: they are the gradients of weight and bias and enter the third."""
         s, weight = self._settings(at), at.parameters["weight"]
         if at.training:
-            mean, variance = (at.scratch(n, (self.channels,)) for n in ("batch_mean", "batch_variance"))
+            mean, variance = (
+                at.scratch(n, (self.channels,)) for n in ("batch_mean", "batch_variance")
+            )
         else:
             mean, variance = at.state["running_mean"], at.state["running_var"]
         partial = at.scratch("gradient_chunks", (CHUNKS, self.channels))
@@ -110,7 +114,9 @@ class BatchNorm2d(Op):
                 continue
             sums[name] = at.gradients.get(name) or at.scratch(f"{name}_sum", (self.channels,))
             if name == "weight":
-                first = Launch("batch_norm_backward_weight", (at.x, mean, variance, at.grad, partial), s)
+                first = Launch(
+                    "batch_norm_backward_weight", (at.x, mean, variance, at.grad, partial), s
+                )
             else:
                 first = Launch("batch_norm_backward_bias", (at.grad, partial), s)
             launches += [first, Launch("sum_chunks", (partial, sums[name]))]
@@ -119,13 +125,19 @@ class BatchNorm2d(Op):
             buffers = (at.x, mean, variance, weight, sums["weight"], sums["bias"], at.grad, target)
             launches.append(Launch("batch_norm_backward_input", buffers, s))
         elif target is not None:
-            launches.append(Launch("batch_norm_backward_input_fixed", (variance, weight, at.grad, target), s))
+            launches.append(
+                Launch("batch_norm_backward_input_fixed", (variance, weight, at.grad, target), s)
+            )
         return launches
 
     # -- explanation -------------------------------------------------------------------------
 
     def _statistics(self, view: View) -> tuple[str, str]:
-        return ("saved.batch_mean", "saved.batch_variance") if view.training else ("running_mean", "running_var")
+        return (
+            ("saved.batch_mean", "saved.batch_variance")
+            if view.training
+            else ("running_mean", "running_var")
+        )
 
     def _normal(self, view: View, index: Index) -> tuple[Scalar, Scalar]:
         """Return 1 / deviation and the normalised x at a place."""
@@ -148,17 +160,22 @@ class BatchNorm2d(Op):
         c = (index[1],)
         mean, variance = self._statistics(view)
         inverse, normal = self._normal(view, index)
-        value = replay.call(scalar.scale_and_shift, normal, view.array("weight")[c], view.array("bias")[c])
+        value = replay.call(
+            scalar.scale_and_shift, normal, view.array("weight")[c], view.array("bias")[c]
+        )
         sources = [
-            ("x", "input", index), ("mean", mean, c), ("variance", variance, c),
-            ("weight", "weight", c), ("bias", "bias", c),
+            ("x", "input", index),
+            ("mean", mean, c),
+            ("variance", variance, c),
+            ("weight", "weight", c),
+            ("bias", "bias", c),
         ]
         steps = [
             ("1 / deviation", inverse, f"1 / sqrt(variance + {self.epsilon:g})"),
-            ("normalised", normal, "(x \N{MINUS SIGN} mean) / deviation"),
-            ("= output", value, "normalised \N{MULTIPLICATION SIGN} weight + bias"),
+            ("normalised", normal, "(x − mean) / deviation"),
+            ("= output", value, "normalised × weight + bias"),
         ]
-        formula = "(x \N{MINUS SIGN} mean) / deviation \N{MULTIPLICATION SIGN} weight + bias"
+        formula = "(x − mean) / deviation × weight + bias"
         return elementwise(view, "output", index, sources, steps, formula)
 
     def _explain_input_gradient(self, view: View, index: Index) -> Explanation:
@@ -170,27 +187,54 @@ class BatchNorm2d(Op):
             value = grad * (weight * inverse)
             steps = [
                 ("1 / deviation", inverse, "from the running variance"),
-                ("= gradient", value, "gradient \N{MULTIPLICATION SIGN} weight / deviation"),
+                ("= gradient", value, "gradient × weight / deviation"),
             ]
-            return elementwise(view, "input.gradient", index, sources, steps, "gradient \N{MULTIPLICATION SIGN} weight / deviation")
+            return elementwise(
+                view,
+                "input.gradient",
+                index,
+                sources,
+                steps,
+                "gradient × weight / deviation",
+            )
         shape = view.grad_output.shape
         count = grad.dtype.type(shape[0] * shape[2] * shape[3])
         sums = {
-            name: (view.array(f"{name}.gradient") if view.has(f"{name}.gradient") else view.array(f"saved.{name}_sum"))[c]
+            name: (
+                view.array(f"{name}.gradient")
+                if view.has(f"{name}.gradient")
+                else view.array(f"saved.{name}_sum")
+            )[c]
             for name in ("weight", "bias")
         }
         value = replay.call(
-            scalar.batch_norm_gradient, grad, normal, weight, inverse,
-            sums["bias"] / count, sums["weight"] / count,
+            scalar.batch_norm_gradient,
+            grad,
+            normal,
+            weight,
+            inverse,
+            sums["bias"] / count,
+            sums["weight"] / count,
         )
         steps = [
             ("1 / deviation", inverse, f"1 / sqrt(variance + {self.epsilon:g})"),
-            ("normalised", normal, "(x \N{MINUS SIGN} mean) / deviation"),
+            ("normalised", normal, "(x − mean) / deviation"),
             ("mean gradient", sums["bias"] / count, f"over {int(count)} pixels of the channel"),
-            ("mean of g \N{MULTIPLICATION SIGN} normalised", sums["weight"] / count, "likewise"),
-            ("= gradient", value, "weight / deviation (g \N{MINUS SIGN} mean g \N{MINUS SIGN} normalised \N{MULTIPLICATION SIGN} mean)"),
+            ("mean of g × normalised", sums["weight"] / count, "likewise"),
+            (
+                "= gradient",
+                value,
+                "weight / deviation (g − mean g − normalised × mean)",
+            ),
         ]
-        return elementwise(view, "input.gradient", index, sources, steps, "gradient through the statistics of the batch")
+        return elementwise(
+            view,
+            "input.gradient",
+            index,
+            sources,
+            steps,
+            "gradient through the statistics of the batch",
+        )
 
     def _explain_channel_sum(self, view: View, result: str, index: Index) -> Explanation:
         grads = view.grad_output
@@ -202,15 +246,26 @@ class BatchNorm2d(Op):
             terms, formula = sum_terms(right, starts), "sum of the output gradient over the channel"
         else:
             mean_name, variance_name = self._statistics(view)
-            inverse = replay.call(scalar.inverse_deviation, view.array(variance_name)[index[0]], self.epsilon)
+            inverse = replay.call(
+                scalar.inverse_deviation, view.array(variance_name)[index[0]], self.epsilon
+            )
             mean = view.array(mean_name)[index[0]]
             values = (view.input()[tuple(places.T)] - mean) * inverse
-            terms = product_terms(Operand(f"{view.layer}.normalised", values, places), right, None, starts)
-            formula = "sum of normalised x \N{MULTIPLICATION SIGN} output gradient over the channel"
+            terms = product_terms(
+                Operand(f"{view.layer}.normalised", values, places), right, None, starts
+            )
+            formula = "sum of normalised x × output gradient over the channel"
         value, stage = add_chunks(terms, zero_of(view, result))
         return finish(
-            view, result, index, kind="sum", formula=formula,
+            view,
+            result,
+            index,
+            kind="sum",
+            formula=formula,
             order=f"sample, row, column within {CHUNKS} chunks of the batch; then the chunks",
-            value=value, terms=terms, stages=(stage, Stage("= gradient", float(value))),
-            sentence=f"{place(view.tensor_name(result), index)} is {number(value)}, a sum over {len(terms)} pixels.",
+            value=value,
+            terms=terms,
+            stages=(stage, Stage("= gradient", float(value))),
+            sentence=f"{place(view.tensor_name(result), index)} is {number(value)}, "
+            f"a sum over {len(terms)} pixels.",
         )

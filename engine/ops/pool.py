@@ -45,8 +45,9 @@ class _Pool2d(Op):
         reach = self.reach(inputs[0])
         if any(2 * p > k for p, k in zip(reach.padding, self.kernel * 2, strict=True)):
             raise ShapeError(
-                f"padding {reach.padding} is more than half of the {self.kernel[0]}x{self.kernel[1]} window, "
-                f"so some windows would lie in the padding alone; use at most "
+                f"padding {reach.padding} is more than half of the "
+                f"{self.kernel[0]}x{self.kernel[1]} window, "
+                "so some windows would lie in the padding alone; use at most "
                 f"{(self.kernel[0] // 2, self.kernel[1] // 2)}"
             )
         size = window_shape(
@@ -62,8 +63,9 @@ class _Pool2d(Op):
             cells = starts[:, None] + np.arange(reach.kernel[axis]) * reach.dilation[axis]
             if not ((cells >= 0) & (cells < size[axis])).any(axis=1).all():
                 raise ShapeError(
-                    f"a window with dilation {reach.dilation[axis]} meets only padding in the {word} of "
-                    f"an input of {size[0]}x{size[1]} pixels; use a smaller dilation or padding"
+                    f"a window with dilation {reach.dilation[axis]} meets only padding in the "
+                    f"{word} of an input of {size[0]}x{size[1]} pixels; "
+                    "use a smaller dilation or padding"
                 )
 
     def reach(self, *inputs: Shape) -> Reach:
@@ -76,8 +78,12 @@ class _Pool2d(Op):
         """Return the kernels' settings for an input of this shape (without batch axis)."""
         padding = self.reach(input_shape).padding
         return Pool(
-            *self.kernel, *self.stride, *padding, *self.dilation,
-            int(self.count_include_pad), self.divisor_override,
+            *self.kernel,
+            *self.stride,
+            *padding,
+            *self.dilation,
+            int(self.count_include_pad),
+            self.divisor_override,
         )
 
     def window(self, view: View, index: Index) -> tuple[Operand, Patch, Array]:
@@ -93,8 +99,13 @@ class _Pool2d(Op):
         cells = gather(view, "input", places, inside)
         numbers = np.where(inside, np.cumsum(inside) - 1, -1)
         patch = Patch(
-            "input", cells.tensor, cells.values.reshape(1, *self.kernel), np.array([c]),
-            iy.reshape(self.kernel)[:, 0], ix.reshape(self.kernel)[0], inside.reshape(self.kernel),
+            "input",
+            cells.tensor,
+            cells.values.reshape(1, *self.kernel),
+            np.array([c]),
+            iy.reshape(self.kernel)[:, 0],
+            ix.reshape(self.kernel)[0],
+            inside.reshape(self.kernel),
             numbers.reshape(1, *self.kernel),
         )
         used = Operand(cells.tensor, cells.values[inside], cells.indices[inside])
@@ -111,7 +122,9 @@ class MaxPool2d(_Pool2d):
     def forward(self, at: Site) -> list[Launch]:
         """One launch; it also keeps where each maximum was."""
         winner = at.scratch("winner", at.output.shape, "activation", integer=True)
-        return [Launch("max_pool2d_forward", (at.x, at.output, winner), self.settings(at.x.shape[1:]))]
+        return [
+            Launch("max_pool2d_forward", (at.x, at.output, winner), self.settings(at.x.shape[1:]))
+        ]
 
     def backward(self, at: Site) -> list[Launch]:
         """Each gradient goes to its window's maximum."""
@@ -134,13 +147,21 @@ class MaxPool2d(_Pool2d):
             value = totals[-1]
             ties = int(np.sum(cells.values == value))
             return finish(
-                view, result, index, kind="max", formula="largest value of the window",
+                view,
+                result,
+                index,
+                kind="max",
+                formula="largest value of the window",
                 order="rows, then columns; the first of equal values wins",
-                value=value, terms=Terms((cells,), cells.values, totals), patches=(patch,), decisive=best,
+                value=value,
+                terms=Terms((cells,), cells.values, totals),
+                patches=(patch,),
+                decisive=best,
                 stages=(Stage("= output", float(value), f"cell {best} of the window"),),
                 notes=(f"{ties} cells tie",) if ties > 1 else (),
-                sentence=f"{place(view.tensor_name(result), index)} is {number(value)}, the largest of "
-                f"{len(totals)} cells; it stands at {place(cells.tensor, cells.indices[best])}.",
+                sentence=f"{place(view.tensor_name(result), index)} is {number(value)}, "
+                f"the largest of {len(totals)} cells; "
+                f"it stands at {place(cells.tensor, cells.indices[best])}.",
             )
         if result == "input.gradient":
             n, c, y, x = index
@@ -154,12 +175,20 @@ class MaxPool2d(_Pool2d):
     def explain_sum(view: View, index: Index, windows: Array, what: str) -> Explanation:
         """Explain an input gradient as the sum of the gradients of `windows` (rows of y, x)."""
         n, c = index[:2]
-        places = np.column_stack([np.full((len(windows), 1), n), np.full((len(windows), 1), c), windows])
+        places = np.column_stack(
+            [np.full((len(windows), 1), n), np.full((len(windows), 1), c), windows]
+        )
         terms = sum_terms(gather(view, "grad_output", places.reshape(-1, 4).astype(np.int64)))
         value = last(terms, zero_of(view, "input.gradient"))
         return finish(
-            view, "input.gradient", index, kind="sum", formula=f"sum of the output gradients of the {what}",
-            order="output row, output column", value=value, terms=terms,
+            view,
+            "input.gradient",
+            index,
+            kind="sum",
+            formula=f"sum of the output gradients of the {what}",
+            order="output row, output column",
+            value=value,
+            terms=terms,
             stages=(Stage("= gradient", float(value), f"{len(windows)} windows"),),
             sentence=f"{place(view.tensor_name('input.gradient'), index)} is {number(value)}: "
             f"{len(windows)} {what}.",
@@ -227,18 +256,25 @@ def explain_mean(view: View, index: Index, cells: Operand, patch: Patch, count: 
     total = last(terms, zero_of(view, "output"))
     value = total / total.dtype.type(count)
     return finish(
-        view, "output", index, kind="mean", formula="mean of the window", order="rows, then columns; then divide",
-        value=value, terms=terms, patches=(patch,),
+        view,
+        "output",
+        index,
+        kind="mean",
+        formula="mean of the window",
+        order="rows, then columns; then divide",
+        value=value,
+        terms=terms,
+        patches=(patch,),
         stages=(Stage("sum", float(total)), Stage("= output", float(value), f"sum / {count}")),
-        sentence=f"{place(view.tensor_name('output'), index)} is {number(value)}: the sum {number(total)} "
-        f"of {len(terms)} cells, divided by {count}.",
+        sentence=f"{place(view.tensor_name('output'), index)} is {number(value)}: "
+        f"the sum {number(total)} of {len(terms)} cells, divided by {count}.",
     )
 
 
 def explain_shares(
     view: View, index: Index, windows: list[tuple[int, int, int, int]], counts: list[int]
 ) -> Explanation:
-    """Explain an input gradient as a sum of output gradients, each divided by its window's count."""
+    """Explain an input gradient as a sum of output gradients, each through its window's count."""
     places = np.array(windows, np.int64).reshape(-1, 4)
     grads = gather(view, "grad_output", places)
     shares = grads.values / np.array(counts, grads.values.dtype)
@@ -246,12 +282,17 @@ def explain_shares(
     terms = Terms((grads,), shares, plain.totals)
     value = last(plain, zero_of(view, "input.gradient"))
     return finish(
-        view, "input.gradient", index, kind="sum",
+        view,
+        "input.gradient",
+        index,
+        kind="sum",
         formula="sum of output gradient / count over all windows that cover this pixel",
-        order="output row, output column", value=value, terms=terms,
+        order="output row, output column",
+        value=value,
+        terms=terms,
         stages=(Stage("= gradient", float(value), f"{len(windows)} windows"),),
-        sentence=f"{place(view.tensor_name('input.gradient'), index)} is {number(value)}: its shares of "
-        f"{len(windows)} windows.",
+        sentence=f"{place(view.tensor_name('input.gradient'), index)} is {number(value)}: "
+        f"its shares of {len(windows)} windows.",
     )
 
 
@@ -260,7 +301,10 @@ class AdaptiveAvgPool2d(Op):
     """Mean over windows that divide the input into a given number of rows and columns."""
 
     name: ClassVar[str] = "adaptive_avg_pool2d"
-    kernels: ClassVar[tuple[str, ...]] = ("adaptive_avg_pool2d_forward", "adaptive_avg_pool2d_backward")
+    kernels: ClassVar[tuple[str, ...]] = (
+        "adaptive_avg_pool2d_forward",
+        "adaptive_avg_pool2d_backward",
+    )
 
     size: tuple[int | None, int | None]
 
@@ -294,11 +338,19 @@ class AdaptiveAvgPool2d(Op):
             left, right = self.bounds(x, width, out_w)
             rows, columns = np.arange(top, bottom), np.arange(left, right)
             iy, ix = (part.ravel() for part in np.meshgrid(rows, columns, indexing="ij"))
-            cells = gather(view, "input", np.stack([np.full_like(iy, n), np.full_like(iy, c), iy, ix], 1))
+            cells = gather(
+                view, "input", np.stack([np.full_like(iy, n), np.full_like(iy, c), iy, ix], 1)
+            )
             shape = (1, len(rows), len(columns))
             patch = Patch(
-                "input", cells.tensor, cells.values.reshape(shape), np.array([c]), rows, columns,
-                np.ones(shape[1:], np.bool_), np.arange(iy.size).reshape(shape),
+                "input",
+                cells.tensor,
+                cells.values.reshape(shape),
+                np.array([c]),
+                rows,
+                columns,
+                np.ones(shape[1:], np.bool_),
+                np.arange(iy.size).reshape(shape),
             )
             return explain_mean(view, index, cells, patch, iy.size)
         if result == "input.gradient":

@@ -17,34 +17,35 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-# SVML's vector functions round differently from the scalar ones that `explain` replays.
-os.environ.setdefault("NUMBA_DISABLE_INTEL_SVML", "1")
-
 import numba
+import numpy as np
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 from numba.np import arrayobj
 
+from engine.kernels.intrinsics import emitted
 from engine.kernels.types import Signature, real_fields, signature_of
 from engine.typing import Array
 
-JIT_DISABLED = bool(numba.config.DISABLE_JIT)
+# Numba makes these options when it is imported, so no type knows them.
+_options: Any = numba.config
+JIT_DISABLED = bool(_options.DISABLE_JIT)
 FLAGS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 CACHE_VERSION = 1
+SHARED = ("arithmetic", "intrinsics", "scalar", "settings", "types")
+"""Modules beside this package whose code is compiled into kernels."""
 
 
 def cache_folder() -> Path:
-    """Return the folder for compiled kernels: one per state of the sources, Numba and CPU.
+    """Return the folder for compiled kernels: one per state of the shared sources, Numba and CPU.
 
-    Numba does not notice when a function that a cached one calls has changed in another file, so
-    the folder's name carries a hash of every kernel source.
+    Numba notices when the file of a kernel changes, but not when a function that it calls has
+    changed in another file. So the folder's name carries a hash of the files that kernels share.
     """
-    root = Path(__file__).parent.parent
+    here = Path(__file__).parent
+    shared = [here.parent / f"{name}.py" for name in SHARED]
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted([*shared, *here.glob("_*.py")]):
         digest.update(path.read_bytes())
     machine = f"{CACHE_VERSION} {numba.__version__} {np.__version__}"
     digest.update(machine.encode())
@@ -54,7 +55,7 @@ def cache_folder() -> Path:
 
 
 def _use_cache_folder() -> None:
-    """Point Numba's cache at our folder, unless the user chose one or the folder is not writable."""
+    """Point Numba's cache at our folder, unless the user chose one or it is not writable."""
     if os.environ.get("NUMBA_CACHE_DIR"):
         return
     folder = cache_folder()
@@ -66,7 +67,7 @@ def _use_cache_folder() -> None:
     except OSError:
         FLAGS["cache"] = False
         return
-    numba.config.CACHE_DIR = str(folder)
+    _options.CACHE_DIR = str(folder)
 
 
 _use_cache_folder()
@@ -86,7 +87,7 @@ def words_per_array(rank: int) -> int:
 _SIGNATURES: dict[str, tuple[Signature, types.Float]] = {}
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator, unused-ignore]
+@functools.partial(emitted, prefer_literal=True)
 def _unpack(typing_context: Any, words: Any, key: Any) -> Any:
     """Build the tuple of a kernel's arrays and settings from its table words."""
     signature, real = _SIGNATURES[key.literal_value]
@@ -171,18 +172,38 @@ def _entry_template(words: Any, thread: Any, threads: Any) -> None:
 class Kernel:
     """A CPU kernel: its readable source, and its compiled entry per dtype.
 
-    Calling it runs the plain Python function, which is how it works with the JIT switched off.
+    Calling it runs plain Python, which is how it works with the JIT switched off.
+
+    Parameters
+    ----------
+    function : function
+        What is compiled.
+    truth : Kernel or None
+        The same kernel as plain loops, where `function` is not readable or cannot run uncompiled.
+    needs : callable or None
+        Called with the dtype before compiling or loading: provides what the code calls by name.
     """
 
-    def __init__(self, function: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        function: Callable[..., None],
+        truth: Kernel | None = None,
+        needs: Callable[[str], object] | None = None,
+    ) -> None:
         self.function = function
+        self.truth, self._needs = truth, needs
         self.name = function.__name__
         self.signature = signature_of(function)
         self._entries: dict[str, Any] = {}
         functools.update_wrapper(self, function)
 
     def __call__(self, *arguments: Any) -> None:
-        self.function(*arguments)
+        self.source(*arguments)
+
+    @property
+    def source(self) -> Callable[..., None]:
+        """The readable version: plain loops in Python."""
+        return self.function if self.truth is None else self.truth.function
 
     @functools.cached_property
     def compiled(self) -> Any:
@@ -195,11 +216,13 @@ class Kernel:
         The compiled entry is kept as long as the kernel: its address stands in program tables.
         """
         if dtype not in self._entries:
+            if self._needs is not None:
+                self._needs(dtype)
             self._entries[dtype] = self._compile(dtype)
         return int(self._entries[dtype].address)
 
     def _compile(self, dtype: str) -> Any:
-        key = f"{self.name}_{dtype}"
+        key = f"{self.name}_{dtype}" + ("" if self.truth is None else "_fast")
         _SIGNATURES[key] = (self.signature, types.float32 if dtype == "float32" else types.float64)
         # Numba files cached code by name, source file and first line: give the entry the kernel's.
         code = _entry_template.__code__.replace(
@@ -224,7 +247,12 @@ def kernel(function: Callable[..., None]) -> Kernel:
     return made
 
 
-def pack(kernel: Kernel, arrays: list[Array], settings: Any) -> list[int]:
+def plain(function: Callable[..., None]) -> Kernel:
+    """Make a kernel of plain loops that has a fast version elsewhere; see `_microkernel.fast`."""
+    return Kernel(function)
+
+
+def pack(kernel: Kernel, arrays: list[Array], settings: tuple[Any, ...] | None) -> list[int]:
     """Return the table words of one launch, in the order `_unpack` reads them."""
     words: list[int] = []
     for array in arrays:

@@ -16,11 +16,12 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from engine.kernels.cpu._jit import JIT_DISABLED, inline
+from engine.kernels.intrinsics import emitted
 from engine.typing import Array
 
 ARRIVED, GENERATION, DONE = 0, 8, 16
@@ -43,7 +44,7 @@ _name_yield_for_llvm()
 _yield = types.ExternalFunction("convscope_yield", types.int32())
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@emitted
 def _add(typing_context: Any, words: Any, place: Any, value: Any) -> Any:
     """Emit an atomic add to ``words[place]``; the value before it is returned."""
 
@@ -55,13 +56,13 @@ def _add(typing_context: Any, words: Any, place: Any, value: Any) -> Any:
     return types.int64(words, types.int64, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@emitted
 def _call(typing_context: Any, address: Any, words: Any, thread: Any, threads: Any) -> Any:
     """Emit a call of a kernel's entry by its address."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         word = context.get_value_type(types.int64)
-        kind = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [word.as_pointer(), word, word])
+        kind = ir.FunctionType(ir.VoidType(), [word.as_pointer(), word, word])
         function = builder.inttoptr(arguments[0], kind.as_pointer())
         pointer = builder.inttoptr(arguments[1], word.as_pointer())
         builder.call(function, [pointer, arguments[2], arguments[3]])

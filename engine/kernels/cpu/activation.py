@@ -33,9 +33,7 @@ def relu_forward(x: Flat, output: Flat, thread: int, threads: int) -> None:
 
 
 @kernel
-def relu_backward(
-    x: Flat, grad_output: Flat, grad_input: Flat, thread: int, threads: int
-) -> None:
+def relu_backward(x: Flat, grad_output: Flat, grad_input: Flat, thread: int, threads: int) -> None:
     """grad_input = grad_output where x > 0, else 0."""
     start, stop = share(x.size, thread, threads)
     a, g, b = x[start:stop], grad_output[start:stop], grad_input[start:stop]

@@ -21,6 +21,9 @@ from engine.typing import Array, Shape
 ALIGNMENT = 64
 """Bytes: a cache line, and the width of an AVX-512 register."""
 
+SLACK = 2 * ALIGNMENT
+"""Bytes behind the last buffer: vector tiles may read that far past an end."""
+
 ORDERS: dict[tuple[str, int], tuple[int, ...]] = {
     ("activation", 4): (0, 2, 3, 1),
     ("kernel", 4): (2, 3, 1, 0),
@@ -95,7 +98,7 @@ class CpuArena(Arena):
         """Allocate everything that was requested; return the size in bytes."""
         sizes = [b.size * np.dtype(b.dtype).itemsize for b in self._buffers]
         total = sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)
-        arena = np.empty(total + ALIGNMENT, np.uint8)
+        arena = np.empty(total + ALIGNMENT + SLACK, np.uint8)
         arena.fill(0)
         offset = -arena.ctypes.data % ALIGNMENT
         for buffer, size in zip(self._buffers, sizes, strict=True):
@@ -107,7 +110,9 @@ class CpuArena(Arena):
 class CpuExecutable(Executable):
     """A table of rows (entry address, address of its words) and the memory behind it."""
 
-    def __init__(self, kernels: list[Kernel], arguments: list[list[Any]], dtype: str, team: Team) -> None:
+    def __init__(
+        self, kernels: list[Kernel], arguments: list[list[Any]], dtype: str, team: Team
+    ) -> None:
         self._kernels, self._arguments, self._team = kernels, arguments, team
         if JIT_DISABLED:
             return
@@ -173,10 +178,11 @@ class CpuBackend(Backend):
 
     def kernel_source(self, kernel: str) -> Callable[..., Any]:
         """Return the plain Python function of a kernel."""
-        return all_kernels()[kernel].function
+        return all_kernels()[kernel].source
 
     def describe(self) -> str:
         """Return device, threads and CPU in one line."""
         import llvmlite.binding as llvm
 
-        return f"cpu, {self.team.threads} threads, {llvm.get_host_cpu_name()}, Numba {numba.__version__}"
+        cpu, version = llvm.get_host_cpu_name(), numba.__version__
+        return f"cpu, {self.team.threads} threads, {cpu}, Numba {version}"

@@ -1,20 +1,16 @@
 """Two-dimensional convolution and its gradients, on (n, y, x, c) memory and (ky, kx, i, o) weights.
 
-Accumulation order, the same for any thread count: forward adds kernel rows, kernel columns, input
-channels, starting from 0, bias last; the gradient of the input adds kernel rows, kernel columns,
-output channels; the gradient of a weight adds samples, output rows, output columns inside each of
-the fixed chunks of the batch, then the chunks in order. Every step is one fused multiply-add.
-Taps that lie in the padding are left out: they would add zero. Vector lanes run across output (or
-input) channels, never along a sum.
+The drivers here hand whole rows of pixels to the micro-kernel. There are no borders to think of: the
+op copies an image that needs padding into a buffer with a halo of zeros first, and likewise the output
+gradient. `plain.py` has the same kernels as plain loops, with the order of the sums.
 """
 
 from __future__ import annotations
 
-import numpy as np
-
 from engine.kernels import scalar
-from engine.kernels.arithmetic import fma
+from engine.kernels.cpu import plain
 from engine.kernels.cpu._jit import inline, kernel
+from engine.kernels.cpu._microkernel import fast, multiply
 from engine.kernels.cpu._share import share
 from engine.kernels.settings import Window
 from engine.kernels.types import Real1, Real2, Real4, Real5
@@ -24,88 +20,184 @@ CHUNKS = scalar.CHUNKS
 
 
 @inline
-def outputs_inside(offset: int, stride: int, size: int, count: int) -> tuple[int, int]:
-    """Return the range of output positions p for which ``p * stride + offset`` lies in [0, size)."""
-    first = 0 if offset >= 0 else (-offset + stride - 1) // stride
-    last = (size - 1 - offset) // stride + 1 if offset < size else 0
-    return first, max(first, min(last, count))
+def greatest_divisor(a: int, b: int) -> int:
+    """Return the greatest common divisor."""
+    while b:
+        a, b = b, a % b
+    return a
 
 
-@kernel
+@inline
+def first_tap(place: int, stride: int, dilation: int) -> int:
+    """Return the first kernel index that meets an output: (place - tap * dilation) divides by stride."""
+    tap = 0
+    while tap < stride and (place - tap * dilation) % stride != 0:
+        tap += 1
+    return tap
+
+
+@fast(plain.conv2d_forward)
 def conv2d_forward(
     x: Real4, weight: Real4, bias: Real1, output: Real4, s: Window, thread: int, threads: int
 ) -> None:
-    """output[n, o, y, x] = sum of x[n, i, y*stride + ky*dilation - pad, ...] * weight[o, i, ky, kx] + bias[o]."""
+    """Rows of output pixels as blocks; see `plain.conv2d_forward`. Every window lies inside x."""
     samples, out_h, out_w, out_channels = output.shape
-    height, width = x.shape[1], x.shape[2]
+    height, width, channels = x.shape[1], x.shape[2], x.shape[3]
     kernel_y, kernel_x, group_in = weight.shape[0], weight.shape[1], weight.shape[2]
     group_out = out_channels // s.groups
+    one, item = x.dtype.type(1), x.itemsize
+    tap, pixel = group_in * out_channels * item, channels * item
+    turn = -1 if s.flip else 1
+    first = (kernel_y * kernel_x - 1) * tap if s.flip else 0
+    columns, inner = kernel_x, group_in
+    if s.groups == 1 and s.dilation_x == 1 and not s.flip:
+        # The taps of a kernel row lie side by side, in the image and in the weights.
+        columns, inner = 1, kernel_x * group_in
     start, stop = share(samples * out_h, thread, threads)
-    for item in range(start, stop):
-        n, oy = item // out_h, item % out_h
-        row = output[n, oy]
-        row[:] = 0
-        for ky in range(kernel_y):
-            iy = oy * s.stride_y + ky * s.dilation_y - s.top
-            if iy < 0 or iy >= height:
-                continue
-            pixels = x[n, iy]
-            for kx in range(kernel_x):
-                offset = kx * s.dilation_x - s.left
-                first, last = outputs_inside(offset, s.stride_x, width, out_w)
-                taps = weight[kernel_y - 1 - ky, kernel_x - 1 - kx] if s.flip else weight[ky, kx]
-                for g in range(s.groups):
-                    low = np.uintp(g * group_out)
-                    for i in range(group_in):
-                        lanes = taps[i]
-                        for ox in range(first, last):
-                            v = pixels[ox * s.stride_x + offset, g * group_in + i]
-                            for o in range(group_out):
-                                place = low + np.uintp(o)
-                                row[ox, place] = fma(v, lanes[place], row[ox, place])
-        if s.has_bias:
-            for ox in range(out_w):
-                for o in range(out_channels):
-                    row[ox, o] += bias[o]
+    for row in range(start, stop):
+        n, oy = row // out_h, row % out_h
+        corner = (n * height + oy * s.stride_y - s.top) * width - s.left
+        for g in range(s.groups):
+            lanes = g * group_out * item
+            multiply(
+                one,
+                item,
+                out_w,
+                output.ctypes.data + row * out_w * out_channels * item + lanes,
+                out_channels * item,
+                x.ctypes.data + corner * pixel + g * group_in * item,
+                s.stride_x * pixel,
+                s.dilation_y * width * pixel,
+                s.dilation_x * pixel,
+                item,
+                weight.ctypes.data + first + lanes,
+                turn * kernel_x * tap,
+                turn * tap,
+                out_channels * item,
+                kernel_y,
+                columns,
+                inner,
+                group_out,
+                bias.ctypes.data + lanes if s.has_bias else 0,
+                0,
+            )
 
 
-@kernel
+@fast(plain.conv2d_backward_input)
 def conv2d_backward_input(
-    grad_output: Real4, weight: Real4, turned: Real4, grad_input: Real4, s: Window,
-    thread: int, threads: int,
+    grad_output: Real4,
+    weight: Real4,
+    turned: Real4,
+    grad_input: Real4,
+    s: Window,
+    thread: int,
+    threads: int,
 ) -> None:
-    """grad_input[n, i, y, x] = sum of grad_output at every window that covers (y, x) times its weight.
+    """Rows of input pixels, one class per stride residue; see `plain.conv2d_backward_input`.
 
-    `turned` is the weight as (ky, kx, o, i), so that vector lanes run across input channels.
+    Every output pixel that a tap can ask for exists: a halo of zeros surrounds the gradient.
     """
     samples, height, width, in_channels = grad_input.shape
-    out_h, out_w = grad_output.shape[1], grad_output.shape[2]
-    kernel_y, kernel_x = turned.shape[0], turned.shape[1]
-    group_out, group_in = turned.shape[2] // s.groups, turned.shape[3]
+    out_h, out_w, out_channels = grad_output.shape[1], grad_output.shape[2], grad_output.shape[3]
+    kernel_y, kernel_x, group_in = turned.shape[0], turned.shape[1], turned.shape[3]
+    group_out = out_channels // s.groups
+    one, item = grad_input.dtype.type(1), grad_input.itemsize
+    turn = -1 if s.flip else 1
+    tap, pixel = out_channels * group_in * item, out_channels * item
+    # Kernel rows (columns) that meet an output row lie `step` apart and `jump` output rows apart.
+    step_y = s.stride_y // greatest_divisor(s.stride_y, s.dilation_y)
+    step_x = s.stride_x // greatest_divisor(s.stride_x, s.dilation_x)
+    jump_y, jump_x = step_y * s.dilation_y // s.stride_y, step_x * s.dilation_x // s.stride_x
     start, stop = share(samples * height, thread, threads)
-    for item in range(start, stop):
-        n, iy = item // height, item % height
-        row = grad_input[n, iy]
-        row[:] = 0
-        for ky in range(kernel_y):
-            reach = iy + s.top - ky * s.dilation_y
-            if reach < 0 or reach % s.stride_y != 0 or reach // s.stride_y >= out_h:
-                continue
-            grads = grad_output[n, reach // s.stride_y]
-            for kx in range(kernel_x):
-                offset = kx * s.dilation_x - s.left
-                first, last = outputs_inside(offset, s.stride_x, width, out_w)
-                taps = turned[kernel_y - 1 - ky, kernel_x - 1 - kx] if s.flip else turned[ky, kx]
-                for g in range(s.groups):
-                    low = np.uintp(g * group_in)
-                    for o in range(group_out):
-                        lanes = taps[g * group_out + o]
-                        for ox in range(first, last):
-                            v = grads[ox, g * group_out + o]
-                            ix = np.uintp(ox * s.stride_x + offset)
-                            for i in range(group_in):
-                                place = low + np.uintp(i)
-                                row[ix, place] = fma(v, lanes[i], row[ix, place])
+    for row in range(start, stop):
+        n, iy = row // height, row % height
+        ky = first_tap(iy + s.top, s.stride_y, s.dilation_y)
+        rows = (kernel_y - ky + step_y - 1) // step_y if ky < min(kernel_y, s.stride_y) else 0
+        oy = (iy + s.top - ky * s.dilation_y) // s.stride_y
+        for residue in range(min(s.stride_x, width)):
+            kx = first_tap(residue + s.left, s.stride_x, s.dilation_x)
+            columns = (
+                (kernel_x - kx + step_x - 1) // step_x if kx < min(kernel_x, s.stride_x) else 0
+            )
+            ox = (residue + s.left - kx * s.dilation_x) // s.stride_x
+            wy = kernel_y - 1 - ky if s.flip else ky
+            wx = kernel_x - 1 - kx if s.flip else kx
+            for g in range(s.groups):
+                multiply(
+                    one,
+                    item,
+                    (width - residue + s.stride_x - 1) // s.stride_x,
+                    grad_input.ctypes.data
+                    + ((row * width + residue) * in_channels + g * group_in) * item,
+                    s.stride_x * in_channels * item,
+                    grad_output.ctypes.data
+                    + ((n * out_h + oy) * out_w + ox) * pixel
+                    + g * group_out * item,
+                    pixel,
+                    -jump_y * out_w * pixel,
+                    -jump_x * pixel,
+                    item,
+                    turned.ctypes.data
+                    + (wy * kernel_x + wx) * tap
+                    + g * group_out * group_in * item,
+                    turn * step_y * kernel_x * tap,
+                    turn * step_x * tap,
+                    group_in * item,
+                    rows if columns > 0 else 0,
+                    columns,
+                    group_out,
+                    group_in,
+                    0,
+                    0,
+                )
+
+
+@fast(plain.conv2d_backward_weight)
+def conv2d_backward_weight(
+    x: Real4, grad_output: Real4, partial: Real5, s: Window, thread: int, threads: int
+) -> None:
+    """One kernel row (or tap) of one chunk at a time; see `plain.conv2d_backward_weight`."""
+    samples, out_h, out_w, out_channels = grad_output.shape
+    height, width, channels = x.shape[1], x.shape[2], x.shape[3]
+    kernel_y, kernel_x, group_in = partial.shape[1], partial.shape[2], partial.shape[3]
+    group_out = out_channels // s.groups
+    one, item = x.dtype.type(1), x.itemsize
+    tap, pixel, grad = group_in * out_channels * item, channels * item, out_channels * item
+    columns, rows = kernel_x, group_in
+    if s.groups == 1 and s.dilation_x == 1 and not s.flip:
+        # The taps of a kernel row lie side by side: one block of kernel_x * channels rows.
+        columns, rows = 1, kernel_x * group_in
+    start, stop = share(CHUNKS * kernel_y * columns, thread, threads)
+    for task in range(start, stop):
+        chunk, ky, kx = task // columns // kernel_y, task // columns % kernel_y, task % columns
+        wy, wx = (kernel_y - 1 - ky, kernel_x - 1 - kx) if s.flip else (ky, kx)
+        n, end = chunk_start(chunk, samples), chunk_start(chunk + 1, samples)
+        corner = (n * height + ky * s.dilation_y - s.top) * width + kx * s.dilation_x - s.left
+        for g in range(s.groups):
+            multiply(
+                one,
+                item,
+                rows,
+                partial.ctypes.data
+                + ((chunk * kernel_y + wy) * kernel_x + wx) * tap
+                + g * group_out * item,
+                grad,
+                x.ctypes.data + corner * pixel + g * group_in * item,
+                item,
+                height * width * pixel,
+                s.stride_y * width * pixel,
+                s.stride_x * pixel,
+                grad_output.ctypes.data + n * out_h * out_w * grad + g * group_out * item,
+                out_h * out_w * grad,
+                out_w * grad,
+                grad,
+                end - n,
+                out_h,
+                out_w,
+                group_out,
+                0,
+                0,
+            )
 
 
 @kernel
@@ -118,42 +210,6 @@ def conv2d_turn_weight(weight: Real4, turned: Real4, thread: int, threads: int) 
         for o in range(out_channels):
             for i in range(group_in):
                 turned[ky, kx, o, i] = weight[ky, kx, i, o]
-
-
-@kernel
-def conv2d_backward_weight(
-    x: Real4, grad_output: Real4, partial: Real5, s: Window, thread: int, threads: int
-) -> None:
-    """partial[chunk, ky, kx, i, o] = sum over the chunk's samples and all positions of x * grad_output."""
-    samples, out_h, out_w, out_channels = grad_output.shape
-    height, width = x.shape[1], x.shape[2]
-    kernel_y, kernel_x, group_in = partial.shape[1], partial.shape[2], partial.shape[3]
-    group_out = out_channels // s.groups
-    tasks = CHUNKS * kernel_y * kernel_x
-    start, stop = share(tasks, thread, threads)
-    for task in range(start, stop):
-        chunk, tap = task // (kernel_y * kernel_x), task % (kernel_y * kernel_x)
-        ky, kx = tap // kernel_x, tap % kernel_x
-        wy, wx = (kernel_y - 1 - ky, kernel_x - 1 - kx) if s.flip else (ky, kx)
-        sums = partial[chunk, wy, wx]
-        sums[:] = 0
-        offset = kx * s.dilation_x - s.left
-        first, last = outputs_inside(offset, s.stride_x, width, out_w)
-        for n in range(chunk_start(chunk, samples), chunk_start(chunk + 1, samples)):
-            for oy in range(out_h):
-                iy = oy * s.stride_y + ky * s.dilation_y - s.top
-                if iy < 0 or iy >= height:
-                    continue
-                pixels, grads = x[n, iy], grad_output[n, oy]
-                for g in range(s.groups):
-                    low = np.uintp(g * group_out)
-                    for ox in range(first, last):
-                        ix = np.uintp(ox * s.stride_x + offset)
-                        for i in range(group_in):
-                            v = pixels[ix, np.uintp(g * group_in + i)]
-                            for o in range(group_out):
-                                place = low + np.uintp(o)
-                                sums[i, place] = fma(v, grads[ox, place], sums[i, place])
 
 
 @kernel

@@ -1,53 +1,113 @@
 """Matrix products of fully connected layers; the weight lies as (in, out).
 
-Order: forward adds inputs from 0, bias last; the gradient of the input adds outputs; the gradient
-of a weight adds samples. Every step is one fused multiply-add; vector lanes run across results.
+Each is one call of the micro-kernel per thread; `plain.py` has them as plain loops, with the order
+of the sums.
 """
 
 from __future__ import annotations
 
-from engine.kernels.arithmetic import fma
+from engine.kernels.cpu import plain
 from engine.kernels.cpu._jit import kernel
+from engine.kernels.cpu._microkernel import fast, multiply
 from engine.kernels.cpu._share import share
 from engine.kernels.types import Real1, Real2
 
 
-@kernel
+@fast(plain.dense_forward)
 def dense_forward(
     x: Real2, weight: Real2, bias: Real1, output: Real2, thread: int, threads: int
 ) -> None:
-    """output[n, o] = sum of x[n, i] * weight[i, o] + bias[o]; an empty bias adds nothing."""
-    rows, inputs = x.shape
-    start, stop = share(rows, thread, threads)
-    for n in range(start, stop):
-        total = output[n]
-        total[:] = 0
-        for i in range(inputs):
-            v, lanes = x[n, i], weight[i]
-            for o in range(total.size):
-                total[o] = fma(v, lanes[o], total[o])
-        if bias.size == total.size:
-            for o in range(total.size):
-                total[o] += bias[o]
+    """Rows are samples; see `plain.dense_forward`."""
+    inputs, outputs = weight.shape
+    one, item = x.dtype.type(1), x.itemsize
+    start, stop = share(x.shape[0], thread, threads)
+    multiply(
+        one,
+        item,
+        stop - start,
+        output.ctypes.data + start * outputs * item,
+        outputs * item,
+        x.ctypes.data + start * inputs * item,
+        inputs * item,
+        0,
+        0,
+        item,
+        weight.ctypes.data,
+        0,
+        0,
+        outputs * item,
+        1,
+        1,
+        inputs,
+        outputs,
+        bias.ctypes.data if bias.size == outputs else 0,
+        0,
+    )
 
 
-@kernel
+@fast(plain.dense_backward_input)
 def dense_backward_input(
     grad_output: Real2, weight: Real2, turned: Real2, grad_input: Real2, thread: int, threads: int
 ) -> None:
-    """grad_input[n, i] = sum over o of grad_output[n, o] * weight[i, o].
+    """Rows are samples; see `plain.dense_backward_input`."""
+    outputs, inputs = turned.shape
+    one, item = turned.dtype.type(1), turned.itemsize
+    start, stop = share(grad_output.shape[0], thread, threads)
+    multiply(
+        one,
+        item,
+        stop - start,
+        grad_input.ctypes.data + start * inputs * item,
+        inputs * item,
+        grad_output.ctypes.data + start * outputs * item,
+        outputs * item,
+        0,
+        0,
+        item,
+        turned.ctypes.data,
+        0,
+        0,
+        inputs * item,
+        1,
+        1,
+        outputs,
+        inputs,
+        0,
+        0,
+    )
 
-    `turned` is the weight as (out, in), so that vector lanes run across inputs.
-    """
-    rows, outputs = grad_output.shape
-    start, stop = share(rows, thread, threads)
-    for n in range(start, stop):
-        total = grad_input[n]
-        total[:] = 0
-        for o in range(outputs):
-            v, lanes = grad_output[n, o], turned[o]
-            for i in range(total.size):
-                total[i] = fma(v, lanes[i], total[i])
+
+@fast(plain.dense_backward_weight)
+def dense_backward_weight(
+    x: Real2, grad_output: Real2, grad_weight: Real2, thread: int, threads: int
+) -> None:
+    """Rows are inputs, the sum runs over samples; see `plain.dense_backward_weight`."""
+    rows, inputs = x.shape
+    outputs = grad_output.shape[1]
+    one, item = x.dtype.type(1), x.itemsize
+    start, stop = share(inputs, thread, threads)
+    multiply(
+        one,
+        item,
+        stop - start,
+        grad_weight.ctypes.data + start * outputs * item,
+        outputs * item,
+        x.ctypes.data + start * item,
+        item,
+        0,
+        0,
+        inputs * item,
+        grad_output.ctypes.data,
+        0,
+        0,
+        outputs * item,
+        1,
+        1,
+        rows,
+        outputs,
+        0,
+        0,
+    )
 
 
 @kernel
@@ -61,25 +121,7 @@ def dense_turn_weight(weight: Real2, turned: Real2, thread: int, threads: int) -
 
 
 @kernel
-def dense_backward_weight(
-    x: Real2, grad_output: Real2, grad_weight: Real2, thread: int, threads: int
-) -> None:
-    """grad_weight[i, o] = sum over n of x[n, i] * grad_output[n, o]."""
-    rows, inputs = x.shape
-    start, stop = share(inputs, thread, threads)
-    grad_weight[start:stop] = 0
-    for n in range(rows):
-        grads = grad_output[n]
-        for i in range(start, stop):
-            v, total = x[n, i], grad_weight[i]
-            for o in range(total.size):
-                total[o] = fma(v, grads[o], total[o])
-
-
-@kernel
-def dense_backward_bias(
-    grad_output: Real2, grad_bias: Real1, thread: int, threads: int
-) -> None:
+def dense_backward_bias(grad_output: Real2, grad_bias: Real1, thread: int, threads: int) -> None:
     """grad_bias[o] = sum over n of grad_output[n, o]."""
     rows, outputs = grad_output.shape
     start, stop = share(outputs, thread, threads)

@@ -22,7 +22,10 @@ l2_gradient = inline(scalar.l2_gradient)
 def cross_entropy_forward(
     logits: Real3, target: Real3, losses: Flat, thread: int, threads: int
 ) -> None:
-    """losses[r, i] = sum over classes of target * (log sum exp - logit); targets carry class weights."""
+    """losses[r, i] = sum over classes of target * (log sum exp - logit).
+
+    Targets carry the class weights.
+    """
     rows, classes, inner = logits.shape
     start, stop = share(rows * inner, thread, threads)
     for item in range(start, stop):

@@ -1,4 +1,4 @@
-"""Batch normalisation. Statistics add samples, rows and columns within the fixed chunks of the batch."""
+"""Batch normalisation. Statistics add samples, rows, columns within fixed chunks of the batch."""
 
 from __future__ import annotations
 
@@ -64,8 +64,13 @@ def batch_norm_mean(
 
 @kernel
 def batch_norm_running(
-    mean: Real1, variance: Real1, running_mean: Real1, running_variance: Real1, s: Normalization,
-    thread: int, threads: int,
+    mean: Real1,
+    variance: Real1,
+    running_mean: Real1,
+    running_variance: Real1,
+    s: Normalization,
+    thread: int,
+    threads: int,
 ) -> None:
     """Move the running statistics towards this batch; the variance is made unbiased first."""
     count = s.samples * s.plane
@@ -78,8 +83,15 @@ def batch_norm_running(
 
 @kernel
 def batch_norm_forward(
-    x: Flat, mean: Real1, variance: Real1, weight: Real1, bias: Real1, output: Flat,
-    s: Normalization, thread: int, threads: int,
+    x: Flat,
+    mean: Real1,
+    variance: Real1,
+    weight: Real1,
+    bias: Real1,
+    output: Flat,
+    s: Normalization,
+    thread: int,
+    threads: int,
 ) -> None:
     """output = (x - mean) / sqrt(variance + epsilon) * weight + bias, per channel."""
     start, stop = share(s.samples * s.plane, thread, threads)
@@ -109,8 +121,14 @@ def batch_norm_backward_bias(
 
 @kernel
 def batch_norm_backward_weight(
-    x: Flat, mean: Real1, variance: Real1, grad_output: Flat, partial: Real2, s: Normalization,
-    thread: int, threads: int,
+    x: Flat,
+    mean: Real1,
+    variance: Real1,
+    grad_output: Flat,
+    partial: Real2,
+    s: Normalization,
+    thread: int,
+    threads: int,
 ) -> None:
     """partial[chunk, c] = sum of normalised x * grad_output over the chunk."""
     start, stop = share(CHUNKS, thread, threads)
@@ -128,8 +146,17 @@ def batch_norm_backward_weight(
 
 @kernel
 def batch_norm_backward_input(
-    x: Flat, mean: Real1, variance: Real1, weight: Real1, grad_weight: Real1, grad_bias: Real1,
-    grad_output: Flat, grad_input: Flat, s: Normalization, thread: int, threads: int,
+    x: Flat,
+    mean: Real1,
+    variance: Real1,
+    weight: Real1,
+    grad_weight: Real1,
+    grad_bias: Real1,
+    grad_output: Flat,
+    grad_input: Flat,
+    s: Normalization,
+    thread: int,
+    threads: int,
 ) -> None:
     """Gradient through the batch statistics; `grad_weight` and `grad_bias` are the channel sums."""
     count = like(s.epsilon, s.samples * s.plane)
@@ -148,8 +175,13 @@ def batch_norm_backward_input(
 
 @kernel
 def batch_norm_backward_input_fixed(
-    variance: Real1, weight: Real1, grad_output: Flat, grad_input: Flat, s: Normalization,
-    thread: int, threads: int,
+    variance: Real1,
+    weight: Real1,
+    grad_output: Flat,
+    grad_input: Flat,
+    s: Normalization,
+    thread: int,
+    threads: int,
 ) -> None:
     """grad_input = grad_output * weight / deviation: statistics are constants (inference)."""
     start, stop = share(s.samples * s.plane, thread, threads)

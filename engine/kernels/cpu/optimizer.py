@@ -18,10 +18,15 @@ adam_weight = inline(scalar.adam_weight)
 
 @kernel
 def sgd_update(
-    weight: Flat, grad: Flat, velocity: Flat, rates: Real1, s: SgdSettings,
-    thread: int, threads: int,
+    weight: Flat,
+    grad: Flat,
+    velocity: Flat,
+    rates: Real1,
+    s: SgdSettings,
+    thread: int,
+    threads: int,
 ) -> None:
-    """SGD with momentum as in Sutskever et al. 2013, PyTorch's form; rates[0] is the learning rate."""
+    """SGD with momentum (Sutskever et al. 2013, PyTorch's form); rates[0] is the learning rate."""
     start, stop = share(weight.size, thread, threads)
     w, g, v = weight[start:stop], grad[start:stop], velocity[start:stop]
     for i in range(w.size):
@@ -33,10 +38,16 @@ def sgd_update(
 
 @kernel
 def adam_update(
-    weight: Flat, grad: Flat, first: Flat, second: Flat, rates: Real1, s: AdamSettings,
-    thread: int, threads: int,
+    weight: Flat,
+    grad: Flat,
+    first: Flat,
+    second: Flat,
+    rates: Real1,
+    s: AdamSettings,
+    thread: int,
+    threads: int,
 ) -> None:
-    """Adam, and AdamW where `decoupled`: rates = learning rate, step size, root of the correction."""
+    """Adam, AdamW where `decoupled`; rates = learning rate, step size, root of the correction."""
     start, stop = share(weight.size, thread, threads)
     w, g = weight[start:stop], grad[start:stop]
     m, v = first[start:stop], second[start:stop]

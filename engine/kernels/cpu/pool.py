@@ -13,7 +13,10 @@ from engine.kernels.types import Integer4, Real4
 def max_pool2d_forward(
     x: Real4, output: Real4, winner: Integer4, s: Pool, thread: int, threads: int
 ) -> None:
-    """output = largest value of each window; winner = its place y * width + x (first of ties, a NaN wins)."""
+    """output = largest value of each window; winner = its place y * width + x.
+
+    Of equal values the first wins; a NaN wins over all.
+    """
     samples, out_h, out_w, channels = output.shape
     height, width = x.shape[1], x.shape[2]
     start, stop = share(samples * out_h, thread, threads)
@@ -58,7 +61,7 @@ def max_pool2d_backward(
 
 @inline
 def cells(position: int, kernel: int, stride: int, dilation: int, before: int, limit: int) -> int:
-    """Return how many of a window's rows (or columns) lie below `limit`, counting padding before."""
+    """Return how many of a window's rows (or columns) lie below `limit`; padding before counts."""
     first = position * stride - before
     count = 0
     for k in range(kernel):
@@ -73,8 +76,8 @@ def divisor(oy: int, ox: int, height: int, width: int, s: Pool) -> int:
     if s.divisor:
         return s.divisor
     if s.count_padding:
-        rows = cells(oy, s.kernel_y, s.stride_y, s.dilation_y, s.top, height + s.bottom)
-        columns = cells(ox, s.kernel_x, s.stride_x, s.dilation_x, s.left, width + s.right)
+        rows: int = cells(oy, s.kernel_y, s.stride_y, s.dilation_y, s.top, height + s.bottom)
+        columns: int = cells(ox, s.kernel_x, s.stride_x, s.dilation_x, s.left, width + s.right)
         return rows * columns
     rows, columns = 0, 0
     for ky in range(s.kernel_y):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.kernels.cpu._jit import kernel
 from engine.kernels.cpu._share import share
-from engine.kernels.settings import Blocks
+from engine.kernels.settings import Blocks, Border
 from engine.kernels.types import Flat, Real2, Real4
 
 
@@ -44,11 +44,11 @@ def copy(source: Flat, target: Flat, thread: int, threads: int) -> None:
 
 @kernel
 def copy_blocks(source: Flat, target: Flat, s: Blocks, thread: int, threads: int) -> None:
-    """Copy rows of `count` numbers between two memories with their own pitches and offsets."""
+    """Copy rows of `length` numbers between two memories with their own pitches and offsets."""
     start, stop = share(s.rows, thread, threads)
     for r in range(start, stop):
-        a = source[r * s.source_pitch + s.source_offset :][: s.count]
-        b = target[r * s.target_pitch + s.target_offset :][: s.count]
+        a = source[r * s.source_pitch + s.source_offset :][: s.length]
+        b = target[r * s.target_pitch + s.target_offset :][: s.length]
         for i in range(a.size):
             b[i] = a[i]
 
@@ -77,3 +77,17 @@ def activation_from_plain(plain: Flat, x: Real4, thread: int, threads: int) -> N
                 base = ((n * channels + c) * height + y) * width
                 for i in range(width):
                     x[n, y, i, c] = plain[base + i]
+
+
+@kernel
+def activation_to_halo(x: Real4, haloed: Real4, s: Border, thread: int, threads: int) -> None:
+    """Copy x into the middle of a larger buffer, whose rim keeps the zeros it was made with."""
+    samples, height, width, channels = x.shape
+    start, stop = share(samples * height, thread, threads)
+    for row in range(start, stop):
+        n, y = row // height, row % height
+        source, target = x[n, y], haloed[n, y + s.top]
+        for i in range(width):
+            a, b = source[i], target[i + s.left]
+            for c in range(channels):
+                b[c] = a[c]

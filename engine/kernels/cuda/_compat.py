@@ -7,12 +7,14 @@ are written once.
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
-from numba import cuda, types
+from numba import cuda as numba_cuda
+from numba import types
 
 from engine.errors import DeviceError
 from engine.typing import Shape
@@ -23,12 +25,16 @@ __all__ = [
     "device",
     "device_array",
     "device_line",
+    "device_or",
     "jit",
     "launcher",
     "place_in_grid",
     "types",
     "zeroed_bytes",
 ]
+
+cuda: Any = numba_cuda
+"""Numba's CUDA module; where a kernel's module holds it, the simulator exchanges it during a run."""
 
 SIMULATED = bool(cuda.config.ENABLE_CUDASIM)
 """Whether kernels run in Numba's simulator, in plain Python, instead of on a GPU."""
@@ -40,7 +46,7 @@ _SIMULATOR_OPTIONS = frozenset({"device", "debug", "inline", "fastmath", "opt"})
 
 
 def jit(function: Callable[..., Any], **options: Any) -> Any:
-    """Compile for CUDA as ``cuda.jit`` does; the simulator ignores options that it does not know."""
+    """Compile for CUDA as ``cuda.jit`` does; the simulator drops options it does not know."""
     if SIMULATED:
         options = {key: value for key, value in options.items() if key in _SIMULATOR_OPTIONS}
     return cuda.jit(function, **options)
@@ -54,6 +60,17 @@ def device(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     compiled: Callable[..., Any] = function if SIMULATED else cuda.jit(function, device=True)
     return compiled
+
+
+def device_or(
+    simulated: Callable[..., Any],
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a function callable from kernels; in the simulator its twin `simulated` is called."""
+
+    def choose(function: Callable[..., Any]) -> Callable[..., Any]:
+        return simulated if SIMULATED else device(function)
+
+    return choose
 
 
 def place_in_grid() -> tuple[int, int]:
@@ -96,7 +113,7 @@ def zeroed_bytes(count: int) -> Any:
         free, total = cuda.current_context().get_memory_info()
         raise DeviceError(
             f"the CUDA device cannot hold this program: it needs {count / 2**20:.0f} MiB, free are "
-            f"{free / 2**20:.0f} of {total / 2**20:.0f} MiB; use a smaller batch or device=\"cpu\""
+            f'{free / 2**20:.0f} of {total / 2**20:.0f} MiB; use a smaller batch or device="cpu"'
         ) from error
     return memory
 
@@ -114,13 +131,13 @@ def device_line() -> str:
     name = gpu.name.decode() if isinstance(gpu.name, bytes) else gpu.name
     major, minor = gpu.compute_capability
     total = cuda.current_context().get_memory_info()[1]
-    return f"cuda, {name}, compute capability {major}.{minor}, {total / 2**30:.0f} GiB, {_version()}"
+    return (
+        f"cuda, {name}, compute capability {major}.{minor}, {total / 2**30:.0f} GiB, {_version()}"
+    )
 
 
 def _version() -> str:
     """Return the version of `numba-cuda` if it serves, else Numba's."""
     if getattr(cuda, "implementation", "Built-in") == "NVIDIA":
-        import numba_cuda
-
-        return f"numba-cuda {numba_cuda.__version__}"
+        return f"numba-cuda {importlib.metadata.version('numba-cuda')}"
     return f"Numba {numba.__version__}"

@@ -33,7 +33,7 @@ class Kernel:
         self.signature: Signature = signature_of(function)
         self.over = list(function.__annotations__).index(over)
         self.axes, self.one_block = axes, one_block
-        functools.update_wrapper(self, function)
+        self.__doc__ = function.__doc__
 
     @functools.cached_property
     def dispatcher(self) -> Any:
@@ -47,9 +47,10 @@ class Kernel:
             types.Array(types.int64 if kind.number == "integer" else real, max(kind.rank, 1), "C")
             for kind in self.signature.arrays
         ]
-        if self.signature.settings is not None:
-            fields = [real if x else types.int64 for x in real_fields(self.signature.settings)]
-            arguments.append(types.BaseTuple.from_types(fields, self.signature.settings))
+        settings: Any = self.signature.settings
+        if settings is not None:
+            fields = [real if is_real else types.int64 for is_real in real_fields(settings)]
+            arguments.append(types.BaseTuple.from_types(fields, settings))
         return tuple(arguments)
 
 
@@ -74,6 +75,7 @@ def typed_settings(settings: Any, dtype: str) -> Any:
 
     A Python float would bring float64 arithmetic into a float32 kernel.
     """
+    kind: Any = type(settings)
     real = np.dtype(dtype).type
-    values = zip(real_fields(type(settings)), settings, strict=True)
-    return type(settings)(*(real(value) if is_real else int(value) for is_real, value in values))
+    values = zip(real_fields(kind), settings, strict=True)
+    return kind(*(real(value) if is_real else int(value) for is_real, value in values))

@@ -46,7 +46,12 @@ class CudaBuffer(Buffer):
     """A piece of an arena on the device; memory order is public order."""
 
     def __init__(
-        self, name: str, shape: Shape, dtype: str, role: Role, stream: Any,
+        self,
+        name: str,
+        shape: Shape,
+        dtype: str,
+        role: Role,
+        stream: Any,
         base: CudaBuffer | None = None,
     ) -> None:
         super().__init__(name, shape, dtype, role, tuple(range(len(shape))))
@@ -101,6 +106,14 @@ class CudaBuffer(Buffer):
         if self.size:
             self.flat.copy_to_device(inner, stream=self._stream)
             self._stream.synchronize()  # until then the copy may still read `inner`
+
+    def capture(self) -> Array:
+        """Return a copy of the memory as it lies, on the host."""
+        return self.read()
+
+    def restore(self, captured: Array) -> None:
+        """Put back what `capture` returned."""
+        self.write(captured)
 
     def reshaped(self, shape: Shape) -> CudaBuffer:
         """Return the same memory under another shape."""
@@ -158,7 +171,9 @@ class CudaExecutable(Executable):
     """Launches with their sizes and arguments fixed."""
 
     def __init__(
-        self, calls: list[tuple[Callable[..., None], tuple[Any, ...]]], stream: Any,
+        self,
+        calls: list[tuple[Callable[..., None], tuple[Any, ...]]],
+        stream: Any,
         lock: threading.Lock,
     ) -> None:
         self._calls, self._stream, self._lock = calls, stream, lock
@@ -166,6 +181,7 @@ class CudaExecutable(Executable):
     def run(self, start: int, stop: int) -> None:
         """Launch ``start..stop`` in order and return when the device is through."""
         with self._lock:
+            cuda.current_context()  # binds the device to a thread that has not used it yet
             for launch, arguments in self._calls[start:stop]:
                 launch(*arguments)
             self._stream.synchronize()
@@ -178,7 +194,7 @@ class CudaBackend(Backend):
 
     def __init__(self) -> None:
         self._stream = cuda.stream()
-        # The simulator runs one launch at a time; on a device, ranges of one program keep their order.
+        # The simulator runs one launch at a time; on a device, a range stays in one piece.
         self._lock = threading.Lock()
 
     def arena(self) -> Arena:

@@ -1,10 +1,10 @@
 """Two-dimensional convolution and its gradients, on (n, c, y, x) memory and (o, i, ky, kx) weights.
 
-Accumulation order, as on the CPU: forward adds kernel rows, kernel columns, input channels, starting
-from 0, bias last; the gradient of the input adds kernel rows, kernel columns, output channels; the
-gradient of a weight adds samples, output rows, output columns inside each of the fixed chunks of
-the batch, then the chunks in order. Every step is one fused multiply-add. Taps that lie in the
-padding are left out. One thread makes one result, neighbouring threads make neighbouring pixels.
+Accumulation order, as on the CPU: forward adds kernel rows, kernel columns, input channels from 0,
+bias last; the gradient of the input adds kernel rows, kernel columns, output channels; the gradient
+of a weight adds samples, output rows, output columns inside each of the fixed chunks of the batch,
+then the chunks in order. Every step is one fused multiply-add. Taps that lie in the padding are
+left out. One thread makes one result, neighbouring threads make neighbouring pixels.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ CHUNKS = scalar.CHUNKS
 
 @kernel(over="output")
 def conv2d_forward(x: Real4, weight: Real4, bias: Real1, output: Real4, s: Window) -> None:
-    """output[n, o, y, x] = sum of x[n, i, y*stride + ky*dilation - pad, ...] * weight[o, i, ky, kx] + bias[o]."""
+    """output[n, o, y, x] = sum of x[n, i, iy, ix] * weight[o, i, ky, kx], plus bias[o].
+
+    iy = y * stride + ky * dilation - padding, and ix alike.
+    """
     height, width = x.shape[2], x.shape[3]
     group_in, kernel_y, kernel_x = weight.shape[1], weight.shape[2], weight.shape[3]
     group_out = output.shape[1] // s.groups
@@ -53,7 +56,7 @@ def conv2d_forward(x: Real4, weight: Real4, bias: Real1, output: Real4, s: Windo
 def conv2d_backward_input(
     grad_output: Real4, weight: Real4, turned: Real4, grad_input: Real4, s: Window
 ) -> None:
-    """grad_input[n, i, y, x] = sum of grad_output at every window that covers (y, x) times its weight.
+    """grad_input = sum over the windows that cover a pixel of grad_output * weight.
 
     `turned` is the weight as (ky, kx, o, i).
     """
@@ -94,7 +97,7 @@ def conv2d_turn_weight(weight: Real4, turned: Real4) -> None:
 
 @kernel(over="partial")
 def conv2d_backward_weight(x: Real4, grad_output: Real4, partial: Real5, s: Window) -> None:
-    """Fill each chunk of `partial` with its samples' share of the gradient, in the weight's own order.
+    """Sum x * grad_output over each chunk's samples and all positions, in the weight's own order.
 
     `partial` has the shape (chunk, ky, kx, i, o), but only the amount of memory matters: adding the
     chunks as they lie must give the weight's gradient as it lies, which here is (o, i, ky, kx).

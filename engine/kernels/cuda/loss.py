@@ -23,7 +23,7 @@ l2_gradient = device(scalar.l2_gradient)
 
 @kernel(over="losses")
 def cross_entropy_forward(logits: Real3, target: Real3, losses: Flat) -> None:
-    """losses[r, i] = sum over classes of target * (log sum exp - logit); targets carry class weights."""
+    """losses[r, i] = sum of target * (log sum exp - logit); targets carry class weights."""
     rows, classes, inner = logits.shape
     for item in items(rows * inner):
         r, i = split(item, inner)
@@ -103,7 +103,7 @@ def sum_losses(losses: Flat, scales: Flat, value: Real1) -> None:
 
 @kernel(over="weight", one_block=True)
 def l2_penalty(weight: Flat, value: Real1, s: Strength) -> None:
-    """value[0] += strength * sum of w squared: each thread adds a part, the first adds the parts."""
+    """value[0] += strength * sum of w squared; the first thread adds what each has added."""
     parts = cuda.shared.array(REDUCTION_THREADS, weight.dtype)
     part = like(s.strength, 0)
     for i in items(weight.size):
@@ -119,7 +119,7 @@ def l2_penalty(weight: Flat, value: Real1, s: Strength) -> None:
 
 @kernel(over="weight", one_block=True)
 def l1_penalty(weight: Flat, value: Real1, s: Strength) -> None:
-    """value[0] += strength * sum of |w|: each thread adds a part, the first adds the parts."""
+    """value[0] += strength * sum of |w|; the first thread adds what each has added."""
     parts = cuda.shared.array(REDUCTION_THREADS, weight.dtype)
     part = like(s.strength, 0)
     for i in items(weight.size):

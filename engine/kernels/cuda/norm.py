@@ -1,4 +1,4 @@
-"""Batch normalisation. Statistics add samples, rows and columns within the fixed chunks of the batch."""
+"""Batch normalisation. Statistics add samples, rows, columns within fixed chunks of the batch."""
 
 from __future__ import annotations
 
@@ -70,15 +70,21 @@ def batch_norm_running(
 ) -> None:
     """Move the running statistics towards this batch; the variance is made unbiased first."""
     count = s.samples * s.plane
+    less = count - 1 if count > 1 else 1
     for c in items(s.channels):
-        unbiased = variance[c] * (like(s.momentum, count) / like(s.momentum, max(count - 1, 1)))
+        unbiased = variance[c] * (like(s.momentum, count) / like(s.momentum, less))
         running_mean[c] = running_average(running_mean[c], mean[c], s.momentum)
         running_variance[c] = running_average(running_variance[c], unbiased, s.momentum)
 
 
 @kernel(over="output")
 def batch_norm_forward(
-    x: Flat, mean: Real1, variance: Real1, weight: Real1, bias: Real1, output: Flat,
+    x: Flat,
+    mean: Real1,
+    variance: Real1,
+    weight: Real1,
+    bias: Real1,
+    output: Flat,
     s: Normalization,
 ) -> None:
     """output = (x - mean) / sqrt(variance + epsilon) * weight + bias, per channel."""
@@ -119,8 +125,15 @@ def batch_norm_backward_weight(
 
 @kernel(over="grad_input")
 def batch_norm_backward_input(
-    x: Flat, mean: Real1, variance: Real1, weight: Real1, grad_weight: Real1, grad_bias: Real1,
-    grad_output: Flat, grad_input: Flat, s: Normalization,
+    x: Flat,
+    mean: Real1,
+    variance: Real1,
+    weight: Real1,
+    grad_weight: Real1,
+    grad_bias: Real1,
+    grad_output: Flat,
+    grad_input: Flat,
+    s: Normalization,
 ) -> None:
     """Gradient through the batch statistics; `grad_weight` and `grad_bias` are the channel sums."""
     count = like(s.epsilon, s.samples * s.plane)

@@ -19,7 +19,7 @@ adam_weight = device(scalar.adam_weight)
 
 @kernel(over="weight")
 def sgd_update(weight: Flat, grad: Flat, velocity: Flat, rates: Real1, s: SgdSettings) -> None:
-    """SGD with momentum as in Sutskever et al. 2013, PyTorch's form; rates[0] is the learning rate."""
+    """SGD with momentum (Sutskever et al. 2013, PyTorch's form); rates[0] is the learning rate."""
     for i in items(weight.size):
         slope = decayed_gradient(grad[i], weight[i], s.weight_decay)
         velocity[i] = sgd_velocity(velocity[i], slope, s.momentum)
@@ -31,7 +31,7 @@ def sgd_update(weight: Flat, grad: Flat, velocity: Flat, rates: Real1, s: SgdSet
 def adam_update(
     weight: Flat, grad: Flat, first: Flat, second: Flat, rates: Real1, s: AdamSettings
 ) -> None:
-    """Adam, and AdamW where `decoupled`: rates = learning rate, step size, root of the correction."""
+    """Adam, AdamW if `decoupled`; rates = learning rate, step size, root of the correction."""
     for i in items(weight.size):
         slope = grad[i]
         if s.decoupled:
@@ -40,6 +40,4 @@ def adam_update(
             slope = decayed_gradient(slope, weight[i], s.weight_decay)
         first[i] = first_moment(first[i], slope, s.beta1)
         second[i] = second_moment(second[i], slope, s.beta2)
-        weight[i] = adam_weight(
-            weight[i], first[i], second[i], rates[1], rates[2], s.epsilon
-        )
+        weight[i] = adam_weight(weight[i], first[i], second[i], rates[1], rates[2], s.epsilon)

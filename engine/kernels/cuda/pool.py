@@ -16,7 +16,7 @@ from engine.kernels.types import Integer4, Real4
 
 @kernel(over="output")
 def max_pool2d_forward(x: Real4, output: Real4, winner: Integer4, s: Pool) -> None:
-    """output = largest value of each window; winner = its place y * width + x (first of ties, a NaN wins)."""
+    """output = largest value of each window (a NaN wins); winner = its place y * width + x."""
     height, width = x.shape[2], x.shape[3]
     for item in items(output.size):
         rest, ox = split(item, output.shape[3])
@@ -59,7 +59,7 @@ def max_pool2d_backward(grad_output: Real4, winner: Integer4, grad_input: Real4)
 
 @device
 def cells(position: int, kernel: int, stride: int, dilation: int, before: int, limit: int) -> int:
-    """Return how many of a window's rows (or columns) lie below `limit`, counting padding before."""
+    """Return how many rows (or columns) of a window lie below `limit`; padding before counts."""
     first = position * stride - before
     count = 0
     for k in range(kernel):
@@ -128,6 +128,13 @@ def first_window(reach: int, kernel: int, stride: int, dilation: int) -> int:
     return 0 if before <= 0 else (before + stride - 1) // stride
 
 
+@device
+def past_window(reach: int, stride: int, windows: int) -> int:
+    """Return the number after the last of `windows` that begins at `reach` or before."""
+    past = reach // stride + 1
+    return past if past < windows else windows
+
+
 @kernel(over="grad_input")
 def avg_pool2d_backward(grad_output: Real4, grad_input: Real4, s: Pool) -> None:
     """grad_input = sum of grad_output / count over the windows that cover a pixel, in row order."""
@@ -141,11 +148,11 @@ def avg_pool2d_backward(grad_output: Real4, grad_input: Real4, s: Pool) -> None:
         first_y = first_window(reach_y, s.kernel_y, s.stride_y, s.dilation_y)
         first_x = first_window(reach_x, s.kernel_x, s.stride_x, s.dilation_x)
         total = like(grad_input[n, c, iy, ix], 0)
-        for oy in range(first_y, min(reach_y // s.stride_y + 1, out_h)):
+        for oy in range(first_y, past_window(reach_y, s.stride_y, out_h)):
             if (reach_y - oy * s.stride_y) % s.dilation_y != 0:
                 continue
             rows = rows_counted(oy, height, s)
-            for ox in range(first_x, min(reach_x // s.stride_x + 1, out_w)):
+            for ox in range(first_x, past_window(reach_x, s.stride_x, out_w)):
                 if (reach_x - ox * s.stride_x) % s.dilation_x != 0:
                     continue
                 count = s.divisor

@@ -35,9 +35,9 @@ def copy(source: Flat, target: Flat) -> None:
 
 @kernel(over="target")
 def copy_blocks(source: Flat, target: Flat, s: Blocks) -> None:
-    """Copy rows of `count` numbers between two memories with their own pitches and offsets."""
-    for item in items(s.rows * s.count):
-        r, i = split(item, s.count)
+    """Copy rows of `length` numbers between two memories with their own pitches and offsets."""
+    for item in items(s.rows * s.length):
+        r, i = split(item, s.length)
         value = source[r * s.source_pitch + s.source_offset + i]
         target[r * s.target_pitch + s.target_offset + i] = value
 

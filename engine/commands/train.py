@@ -1,0 +1,313 @@
+"""`convscope train`."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine import Scheduler, save
+from engine.commands.datasets import Data, read_data
+from engine.commands.interrupt import on_interrupt
+from engine.commands.options import (
+    DataOption,
+    DebugOption,
+    Device,
+    DeviceOption,
+    JsonOption,
+    SeedOption,
+    ThreadsOption,
+    parse_size,
+)
+from engine.commands.output import Interrupted, Output, duration, percent, shape_text
+from engine.commands.progress import Reporter, reporter
+from engine.commands.runs import check_classifier, check_output, open_run
+from engine.data import DataLoader
+from engine.errors import ConfigurationError
+from engine.events import Compiling, EpochFinished, Event, FitFinished, FitStarted
+from engine.losses import CrossEntropyLoss
+from engine.optimizers import SGD
+from engine.schedules import CosineDecay
+from engine.zoo import build
+
+MODEL = "lenet5"
+EPOCHS = 5
+BATCH_SIZE = 64
+LEARNING_RATE = 0.05
+MOMENTUM = 0.9
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done.
+
+    Parameters
+    ----------
+    scheduler : Scheduler
+    loader : DataLoader
+    data : Data
+    epochs : int
+        How many the run has when it is done, earlier ones included.
+    name : str
+        Of the model, for the reader.
+    """
+
+    scheduler: Scheduler
+    loader: DataLoader
+    data: Data
+    epochs: int
+    name: str
+
+    @property
+    def steps_left(self) -> int:
+        """Steps from here to the end."""
+        at = self.scheduler
+        return (self.epochs - at.epoch) * len(self.loader) - at.batch
+
+
+class _Left(Exception):
+    """Leaves `fit` from within a listener, before the first step."""
+
+
+def train(
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help=f"A net of the zoo; {MODEL} by default.")
+    ] = None,
+    data: DataOption = "mnist",
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help=f"Passes through the data in all; {EPOCHS} by default."),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples in a step.")] = BATCH_SIZE,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help=f"At the start; it falls along a cosine. {LEARNING_RATE} by default."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Save the run here, after every epoch too.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with this run file, bit for bit.")
+    ] = None,
+    image_size: Annotated[
+        str | None,
+        typer.Option(metavar="HxW", help="Resample pictures of a folder to so many pixels."),
+    ] = None,
+    device: DeviceOption = Device.auto,
+    seed: SeedOption = None,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Train a network and save the run. Ctrl-C saves and leaves; --resume goes on."""
+    out = Output(as_json)
+    check_output(output)
+    if resume is not None:
+        for option, value in (("--model", model), ("--learning-rate", learning_rate)):
+            if value is not None:
+                raise ConfigurationError(
+                    f"{option}: comes from the run that --resume names; leave it out"
+                )
+    scheduler = open_run(resume, device, threads) if resume is not None else None
+    first_seed = scheduler.model.seed if scheduler is not None else (seed or 0)
+    if seed is not None and seed != first_seed:
+        raise ConfigurationError(
+            f"--seed: the run {resume} has seed {first_seed}, which orders its data, received "
+            f"{seed}; leave it out"
+        )
+    sets = read_data(data, first_seed, parse_size(image_size) if image_size else None)
+    loader = DataLoader(sets.train, batch_size=batch_size, shuffle=True, seed=first_seed)
+    if scheduler is not None:
+        plan = _resumed(scheduler, sets, loader, epochs, str(resume))
+    else:
+        net = build(
+            model or MODEL,
+            input_shape=sets.train.sample_shape,
+            classes=sets.classes,
+            seed=first_seed,
+            device=str(device),
+            threads=threads,
+        )
+        total = epochs or EPOCHS
+        rate = CosineDecay(
+            LEARNING_RATE if learning_rate is None else learning_rate, total * len(loader)
+        )
+        scheduler = Scheduler(net, CrossEntropyLoss(), SGD(rate, momentum=MOMENTUM))
+        plan = Plan(scheduler, loader, sets, total, model or MODEL)
+    _announce(plan, out, data)
+    _carry_out(plan, out, output)
+
+
+def _resumed(
+    scheduler: Scheduler, sets: Data, loader: DataLoader, epochs: int | None, run: str
+) -> Plan:
+    """Return the plan of a run that goes on; what is left of its own plan by default.
+
+    Raises
+    ------
+    ConfigurationError
+        If the data are cut into other batches than the run has seen, or nothing is left to do.
+    """
+    check_classifier(scheduler.model, run)
+    batches = len(loader)
+    before = (
+        (scheduler.global_step - scheduler.batch) / scheduler.epoch if scheduler.epoch else batches
+    )
+    rate = scheduler.optimizer.learning_rate
+    planned = rate.steps if isinstance(rate, CosineDecay) else None
+    if before != batches or scheduler.batch > batches or (planned or batches) % batches:
+        seen = f"{before:g}" if scheduler.epoch else "others"
+        raise ConfigurationError(
+            f"{run}: this run has seen {seen} batches in an epoch, these data and --batch-size "
+            f"{loader.batch_size} make {batches}; give what it was trained with"
+        )
+    total = epochs or (planned // batches if planned else 0)
+    if not total:
+        raise ConfigurationError(
+            f"--epochs: how many epochs {run} shall have in all is not known; give it"
+        )
+    if total * batches <= scheduler.global_step:
+        raise ConfigurationError(
+            f"--epochs: {run} has been trained for {scheduler.epoch} epochs already; expected more "
+            f"than that in all, received {total}"
+        )
+    if isinstance(rate, CosineDecay) and total * batches > rate.steps:
+        scheduler.optimizer.learning_rate = CosineDecay(rate.start, total * batches, rate.end)
+    return Plan(scheduler, loader, sets, total, run)
+
+
+def _announce(plan: Plan, out: Output, source: str) -> None:
+    scheduler, train_set = plan.scheduler, plan.data.train
+    model = scheduler.model
+    parameters = sum(parameter.size for parameter in model.parameters.values())
+    out.json(
+        event="start",
+        model=plan.name,
+        parameters=parameters,
+        data=source,
+        train_samples=len(train_set),
+        test_samples=len(plan.data.test),
+        epochs=plan.epochs,
+        epoch=scheduler.epoch,
+        batch=scheduler.batch,
+        steps=plan.steps_left,
+        batch_size=plan.loader.batch_size,
+        seed=model.seed,
+        device=model.backend.describe(),
+    )
+    out.line(
+        f"{plan.name}: {parameters:,} parameters, {model.dtype}, on {model.backend.describe()}"
+    )
+    out.line(
+        f"{source}: {len(train_set):,} samples of {shape_text(train_set.sample_shape)} to train "
+        f"on, {len(plan.data.test):,} to test, {plan.data.classes} classes"
+    )
+    if plan.data.note:
+        out.line(plan.data.note)
+    if scheduler.global_step:
+        out.line(f"goes on at epoch {scheduler.epoch + 1}, batch {scheduler.batch}")
+
+
+def _carry_out(plan: Plan, out: Output, target: Path | None) -> None:
+    """Train, save, and say how it went.
+
+    Raises
+    ------
+    Interrupted
+        If somebody wanted it to end earlier; the run is saved then.
+    """
+    scheduler = plan.scheduler
+    report = reporter(out, plan.epochs)
+    asked: list[bool] = []
+
+    def interrupt() -> None:
+        asked.append(True)
+        scheduler.stop()
+
+    ends = [scheduler.listen(functools.partial(_watch, scheduler, report, target, asked))]
+    begin = time.perf_counter()
+    reason: list[str] = []
+    ends.append(scheduler.listen(functools.partial(_remember_reason, reason)))
+    try:
+        with on_interrupt(interrupt), report:
+            try:
+                scheduler.fit(
+                    plan.loader, epochs=plan.epochs - scheduler.epoch, validation=plan.data.test
+                )
+            except _Left:
+                reason.append("stopped")
+            except KeyboardInterrupt:
+                raise Interrupted("interrupted twice: left at once, nothing saved") from None
+            if reason != ["finished"]:
+                _leave(scheduler, out, target)
+    finally:
+        for end in ends:
+            end()
+    _conclude(plan, out, target, time.perf_counter() - begin)
+
+
+def _watch(
+    scheduler: Scheduler, report: Reporter, target: Path | None, asked: list[bool], event: Event
+) -> None:
+    """Show an event, save after every epoch, and leave early if that was asked for."""
+    report(event)
+    if isinstance(event, EpochFinished) and target is not None:
+        save(scheduler, target)
+    if asked and isinstance(event, FitStarted):
+        scheduler.stop()  # `fit` forgets at its start what was asked before
+    if asked and isinstance(event, Compiling):
+        raise _Left
+
+
+def _remember_reason(reason: list[str], event: Event) -> None:
+    if isinstance(event, FitFinished):
+        reason.append(event.reason)
+
+
+def _leave(scheduler: Scheduler, out: Output, target: Path | None) -> None:
+    """Save an unfinished run and raise what ends the command."""
+    place = f"epoch {scheduler.epoch + 1}, batch {scheduler.batch}"
+    if target is not None:
+        save(scheduler, target)
+    out.json(
+        event="stopped",
+        epoch=scheduler.epoch,
+        batch=scheduler.batch,
+        steps=scheduler.global_step,
+        output=target,
+    )
+    if target is None:
+        raise Interrupted(f"interrupted at {place}; not saved, because there is no --output")
+    raise Interrupted(
+        f"interrupted at {place}; saved, go on with: convscope train --resume {target} --output "
+        f"{target}"
+    )
+
+
+def _conclude(plan: Plan, out: Output, target: Path | None, seconds: float) -> None:
+    history = plan.scheduler.history
+    accuracy = history.accuracies[-1] if history.accuracies else math.nan
+    loss = history.validations[-1] if history.validations else math.nan
+    out.json(
+        event="end",
+        accuracy=accuracy,
+        loss=loss,
+        epochs=plan.epochs,
+        steps=plan.scheduler.global_step,
+        seconds=round(seconds, 3),
+        output=target,
+    )
+    out.line(
+        f"test accuracy {percent(accuracy)}, test loss {loss:.4f} after {plan.epochs} "
+        f"epoch{'s' * (plan.epochs != 1)}, {duration(seconds)}",
+        style="bold",
+    )
+    if target is not None:
+        out.line(f"saved to {target}")
+    else:
+        out.line("not saved; --output FILE would")

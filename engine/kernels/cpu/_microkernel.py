@@ -1,0 +1,609 @@
+"""The one inner loop under convolution, its gradients, and dense layers.
+
+In plain loops, with rows i and lanes j (a few vectors of neighbouring outputs)::
+
+    for t in range(t_count):
+        for u in range(u_count):
+            for k in range(k_count):
+                C[i, j] = fma(A[i, t, u, k], B[t, u, k, j], C[i, j])
+
+C starts from zero or from memory and ends with a bias if there is one. All strides are bytes, so that
+one function reads images, gradients and weights in place: nothing is packed or copied. Vector lanes
+run across outputs and never along the sum, so every element is added in the order t, u, k and has
+the bits of the plain loops in `plain.py`.
+
+The loop is emitted as LLVM vector code for a fixed number of rows and vectors: all of C stays in
+registers. Lanes beyond the last output are computed and not stored; they may read up to one tile past
+the end of B, for which every arena has room.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from engine.kernels.cpu._jit import FLAGS, KERNELS, Kernel, inline
+
+
+def _vector_bytes() -> int:
+    """Return the width of this machine's vector registers."""
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 64
+    return 32 if features.get("avx") else 16
+
+
+VECTOR_BYTES = _vector_bytes()
+ROWS = 8 if VECTOR_BYTES == 64 else 6
+"""Rows of the largest tile. Two vectors each: 16 of AVX-512's 32 registers hold sums, or 12 of 16."""
+SLACK_BYTES = 2 * VECTOR_BYTES
+"""How far past the end of a buffer a tile may read."""
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _tile(
+    typing_context: Any,
+    one: Any,
+    rows: Any,
+    vectors: Any,
+    c: Any,
+    c_row: Any,
+    a: Any,
+    a_row: Any,
+    a_t: Any,
+    a_u: Any,
+    a_k: Any,
+    b: Any,
+    b_t: Any,
+    b_u: Any,
+    b_k: Any,
+    t_count: Any,
+    u_count: Any,
+    k_count: Any,
+    lanes: Any,
+    bias: Any,
+    start: Any,
+) -> Any:
+    """Emit one tile; `one` carries the dtype, `rows` and `vectors` are literals, the rest is int64."""
+    row_count, vector_count = rows.literal_value, vectors.literal_value
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        names = "c c_row a a_row a_t a_u a_k b b_t b_u b_k t_count u_count k_count lanes bias start"
+        values = dict(zip(names.split(), arguments[3:], strict=True))
+        emitter = _Emitter(context, builder, one, row_count, vector_count, values)
+        emitter.emit()
+        return context.get_dummy_value()
+
+    integers = [types.int64] * 17
+    return types.void(one, rows, vectors, *integers), generate
+
+
+class _Emitter:
+    """Writes the vector code of one tile."""
+
+    def __init__(
+        self, context: Any, builder: Any, kind: Any, rows: int, vectors: int, values: dict[str, Any]
+    ) -> None:
+        self.builder, self.rows, self.vectors, self.v = builder, rows, vectors, values
+        self.real = context.get_value_type(kind)
+        self.size = kind.bitwidth // 8
+        self.width = VECTOR_BYTES // self.size
+        self.vector = ir.VectorType(self.real, self.width)
+        self.word = ir.IntType(64)
+        fma = ir.FunctionType(self.vector, [self.vector] * 3)
+        name = f"llvm.fma.v{self.width}f{kind.bitwidth}"
+        self.fma = cgutils.get_or_insert_function(builder.module, fma, name)
+        self.sums = [
+            [cgutils.alloca_once(builder, self.vector) for _ in range(vectors)] for _ in range(rows)
+        ]
+
+    def constant(self, number: int) -> Any:
+        """Return an int64 constant."""
+        return ir.Constant(self.word, number)
+
+    def pointer(self, address: Any, kind: Any) -> Any:
+        """Return an address as a pointer."""
+        return self.builder.inttoptr(address, kind.as_pointer())
+
+    def load(self, address: Any, vector: int = 0) -> Any:
+        """Load one vector, aligned like a single number."""
+        place = self.builder.add(address, self.constant(vector * VECTOR_BYTES))
+        value = self.builder.load(self.pointer(place, self.vector), align=self.size)
+        return value
+
+    def broadcast(self, address: Any) -> Any:
+        """Load one number into all lanes."""
+        value = self.builder.load(self.pointer(address, self.real), align=self.size)
+        undefined = ir.Constant(self.vector, ir.Undefined)
+        single = self.builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.width), [0] * self.width)
+        return self.builder.shuffle_vector(single, undefined, mask)
+
+    def emit(self) -> None:
+        """Write start, loops and end."""
+        builder, v = self.builder, self.v
+        self._begin()
+        with cgutils.for_range(builder, v["t_count"], intp=self.word) as t:
+            a_t = builder.add(v["a"], builder.mul(t.index, v["a_t"]))
+            b_t = builder.add(v["b"], builder.mul(t.index, v["b_t"]))
+            with cgutils.for_range(builder, v["u_count"], intp=self.word) as u:
+                a_u = builder.add(a_t, builder.mul(u.index, v["a_u"]))
+                b_u = builder.add(b_t, builder.mul(u.index, v["b_u"]))
+                with cgutils.for_range(builder, v["k_count"], intp=self.word) as k:
+                    a_k = builder.add(a_u, builder.mul(k.index, v["a_k"]))
+                    b_k = builder.add(b_u, builder.mul(k.index, v["b_k"]))
+                    self._multiply_add(a_k, b_k)
+        self._end()
+
+    def _multiply_add(self, a: Any, b: Any) -> None:
+        builder = self.builder
+        columns = [self.load(b, j) for j in range(self.vectors)]
+        for i in range(self.rows):
+            offset = builder.mul(self.constant(i), self.v["a_row"])
+            factor = self.broadcast(builder.add(a, offset))
+            for j in range(self.vectors):
+                place = self.sums[i][j]
+                total = builder.call(self.fma, [factor, columns[j], builder.load(place)])
+                builder.store(total, place)
+
+    def _row_address(self, row: int) -> Any:
+        return self.builder.add(self.v["c"], self.builder.mul(self.constant(row), self.v["c_row"]))
+
+    def _begin(self) -> None:
+        """Start from memory where asked to, else from zero."""
+        builder = self.builder
+        from_memory = builder.icmp_signed("!=", self.v["start"], self.constant(0))
+        with builder.if_else(from_memory) as (then, otherwise):
+            with then:
+                for i in range(self.rows):
+                    for j in range(self.vectors):
+                        builder.store(self.load(self._row_address(i), j), self.sums[i][j])
+            with otherwise:
+                zero = ir.Constant(self.vector, None)
+                for i in range(self.rows):
+                    for j in range(self.vectors):
+                        builder.store(zero, self.sums[i][j])
+
+    def _end(self) -> None:
+        """Add the bias and store the lanes that exist."""
+        builder = self.builder
+        with builder.if_then(builder.icmp_signed("!=", self.v["bias"], self.constant(0))):
+            for j in range(self.vectors):
+                value = self.load(self.v["bias"], j)
+                for i in range(self.rows):
+                    place = self.sums[i][j]
+                    builder.store(builder.fadd(builder.load(place), value), place)
+        full = builder.icmp_signed("==", self.v["lanes"], self.constant(self.vectors * self.width))
+        with builder.if_else(full) as (then, otherwise):
+            with then:
+                for i in range(self.rows):
+                    self._store(i, self._row_address(i))
+            with otherwise:
+                self._store_part()
+
+    def _store(self, row: int, address: Any) -> None:
+        builder = self.builder
+        for j in range(self.vectors):
+            place = builder.add(address, self.constant(j * VECTOR_BYTES))
+            value = builder.load(self.sums[row][j])
+            builder.store(value, self.pointer(place, self.vector), align=self.size)
+
+    def _store_part(self) -> None:
+        """Store whole rows to the stack and copy the lanes that exist from there."""
+        builder = self.builder
+        count = self.vectors * self.width
+        spill = cgutils.alloca_once(builder, ir.ArrayType(self.real, count))
+        base = builder.ptrtoint(spill, self.word)
+        for i in range(self.rows):
+            self._store(i, base)
+            address = self._row_address(i)
+            with cgutils.for_range(builder, self.v["lanes"], intp=self.word) as lane:
+                offset = builder.mul(lane.index, self.constant(self.size))
+                source = self.pointer(builder.add(base, offset), self.real)
+                target = self.pointer(builder.add(address, offset), self.real)
+                builder.store(builder.load(source, align=self.size), target, align=self.size)
+
+
+def _variant(rows: int, vectors: int) -> Any:
+    """Return the compiled tile of a fixed size; it closes over two integers only, so it caches."""
+
+    def tile(
+        one,
+        c,
+        c_row,
+        a,
+        a_row,
+        a_t,
+        a_u,
+        a_k,
+        b,
+        b_t,
+        b_u,
+        b_k,
+        t_count,
+        u_count,
+        k_count,
+        lanes,
+        bias,
+        start,
+    ):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        _tile(
+            one,
+            rows,
+            vectors,
+            c,
+            c_row,
+            a,
+            a_row,
+            a_t,
+            a_u,
+            a_k,
+            b,
+            b_t,
+            b_u,
+            b_k,
+            t_count,
+            u_count,
+            k_count,
+            lanes,
+            bias,
+            start,
+        )
+
+    return inline(tile)
+
+
+tile_most_x2, tile_2x2, tile_1x2 = (_variant(rows, 2) for rows in (ROWS, 2, 1))
+tile_most_x1, tile_2x1, tile_1x1 = (_variant(rows, 1) for rows in (ROWS, 2, 1))
+
+
+def _multiply(
+    one,
+    item,
+    rows,
+    c,
+    c_row,
+    a,
+    a_row,
+    a_t,
+    a_u,
+    a_k,
+    b,
+    b_t,
+    b_u,
+    b_k,
+    t_count,
+    u_count,
+    k_count,
+    lanes,
+    bias,
+    start,
+):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Cut C into tiles; see `multiply`."""
+    size = VECTOR_BYTES // item
+    lane = 0
+    while lane < lanes:
+        left = lanes - lane
+        wide = left > size
+        step = min(left, 2 * size) if wide else left
+        c_at, b_at = c + lane * item, b + lane * item
+        bias_at = bias + lane * item if bias else 0
+        row = 0
+        while row < rows:
+            rest = rows - row
+            here, there = c_at + row * c_row, a + row * a_row
+            if rest >= ROWS:
+                if wide:
+                    tile_most_x2(
+                        one,
+                        here,
+                        c_row,
+                        there,
+                        a_row,
+                        a_t,
+                        a_u,
+                        a_k,
+                        b_at,
+                        b_t,
+                        b_u,
+                        b_k,
+                        t_count,
+                        u_count,
+                        k_count,
+                        step,
+                        bias_at,
+                        start,
+                    )
+                else:
+                    tile_most_x1(
+                        one,
+                        here,
+                        c_row,
+                        there,
+                        a_row,
+                        a_t,
+                        a_u,
+                        a_k,
+                        b_at,
+                        b_t,
+                        b_u,
+                        b_k,
+                        t_count,
+                        u_count,
+                        k_count,
+                        step,
+                        bias_at,
+                        start,
+                    )
+                row += ROWS
+            elif rest >= 2:
+                if wide:
+                    tile_2x2(
+                        one,
+                        here,
+                        c_row,
+                        there,
+                        a_row,
+                        a_t,
+                        a_u,
+                        a_k,
+                        b_at,
+                        b_t,
+                        b_u,
+                        b_k,
+                        t_count,
+                        u_count,
+                        k_count,
+                        step,
+                        bias_at,
+                        start,
+                    )
+                else:
+                    tile_2x1(
+                        one,
+                        here,
+                        c_row,
+                        there,
+                        a_row,
+                        a_t,
+                        a_u,
+                        a_k,
+                        b_at,
+                        b_t,
+                        b_u,
+                        b_k,
+                        t_count,
+                        u_count,
+                        k_count,
+                        step,
+                        bias_at,
+                        start,
+                    )
+                row += 2
+            else:
+                if wide:
+                    tile_1x2(
+                        one,
+                        here,
+                        c_row,
+                        there,
+                        a_row,
+                        a_t,
+                        a_u,
+                        a_k,
+                        b_at,
+                        b_t,
+                        b_u,
+                        b_k,
+                        t_count,
+                        u_count,
+                        k_count,
+                        step,
+                        bias_at,
+                        start,
+                    )
+                else:
+                    tile_1x1(
+                        one,
+                        here,
+                        c_row,
+                        there,
+                        a_row,
+                        a_t,
+                        a_u,
+                        a_k,
+                        b_at,
+                        b_t,
+                        b_u,
+                        b_k,
+                        t_count,
+                        u_count,
+                        k_count,
+                        step,
+                        bias_at,
+                        start,
+                    )
+                row += 1
+        lane += step
+
+
+_multiply_compiled = inline(_multiply)
+ARGUMENTS = 19
+"""Integers that `multiply` takes after the number that carries the dtype."""
+
+
+def _multiply_float32(
+    item,
+    rows,
+    c,
+    c_row,
+    a,
+    a_row,
+    a_t,
+    a_u,
+    a_k,
+    b,
+    b_t,
+    b_u,
+    b_k,
+    t_count,
+    u_count,
+    k_count,
+    lanes,
+    bias,
+    start,
+):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    _multiply_compiled(
+        np.float32(1),
+        item,
+        rows,
+        c,
+        c_row,
+        a,
+        a_row,
+        a_t,
+        a_u,
+        a_k,
+        b,
+        b_t,
+        b_u,
+        b_k,
+        t_count,
+        u_count,
+        k_count,
+        lanes,
+        bias,
+        start,
+    )
+
+
+def _multiply_float64(
+    item,
+    rows,
+    c,
+    c_row,
+    a,
+    a_row,
+    a_t,
+    a_u,
+    a_k,
+    b,
+    b_t,
+    b_u,
+    b_k,
+    t_count,
+    u_count,
+    k_count,
+    lanes,
+    bias,
+    start,
+):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    _multiply_compiled(
+        np.float64(1),
+        item,
+        rows,
+        c,
+        c_row,
+        a,
+        a_row,
+        a_t,
+        a_u,
+        a_k,
+        b,
+        b_t,
+        b_u,
+        b_k,
+        t_count,
+        u_count,
+        k_count,
+        lanes,
+        bias,
+        start,
+    )
+
+
+@functools.cache
+def provide(dtype: str) -> Any:
+    """Compile the micro-kernel for a dtype (or load it) and make it known to LLVM by name.
+
+    Kernels call it by that name: so it is compiled once, not once per kernel.
+    """
+    function = _multiply_float32 if dtype == "float32" else _multiply_float64
+    signature = types.void(*[types.int64] * ARGUMENTS)
+    compiled = numba.cfunc(signature, cache=FLAGS["cache"], error_model="numpy")(function)
+    llvm.add_symbol(f"convscope_multiply_{dtype}", compiled.address)
+    return compiled
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def multiply(
+    typing_context: Any,
+    one: Any,
+    item: Any,
+    rows: Any,
+    c: Any,
+    c_row: Any,
+    a: Any,
+    a_row: Any,
+    a_t: Any,
+    a_u: Any,
+    a_k: Any,
+    b: Any,
+    b_t: Any,
+    b_u: Any,
+    b_k: Any,
+    t_count: Any,
+    u_count: Any,
+    k_count: Any,
+    lanes: Any,
+    bias: Any,
+    start: Any,
+) -> Any:
+    """Run the loops of this module's text for any number of rows and lanes.
+
+    Parameters
+    ----------
+    one : a number of the dtype
+    item : int
+        Its size in bytes.
+    rows, lanes : int
+        Size of C.
+    c, a, b, bias : int
+        Addresses; bias 0 means none.
+    c_row, a_row, a_t, a_u, a_k, b_t, b_u, b_k : int
+        Strides in bytes; lanes of B, C and bias are contiguous.
+    t_count, u_count, k_count : int
+    start : int
+        1 to start from what C holds, 0 from zero.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = ir.IntType(64)
+        kind = ir.FunctionType(ir.VoidType(), [word] * ARGUMENTS)
+        function = cgutils.get_or_insert_function(builder.module, kind, f"convscope_multiply_{one}")
+        builder.call(function, arguments[1:])
+        return context.get_dummy_value()
+
+    return types.void(one, *[types.int64] * ARGUMENTS), generate
+
+
+def fast(truth: Kernel) -> Callable[[Callable[..., None]], Kernel]:
+    """Register a function that calls `multiply` as the fast version of a plain kernel."""
+
+    def register(function: Callable[..., None]) -> Kernel:
+        made = Kernel(function, truth, provide)
+        if made.signature != truth.signature or made.name != truth.name:
+            raise TypeError(f"{made.name}: the fast and the plain kernel must have one signature")
+        KERNELS[made.name] = made
+        return made
+
+    return register
