@@ -66,12 +66,16 @@ def doctor(
         "window": _window(),
         "self-check": check,
     }
-    out.json(healthy=healthy, versions=versions, **{k.replace(" ", "_"): v for k, v in rows.items()})
+    out.json(
+        healthy=healthy, versions=versions, **{k.replace(" ", "_"): v for k, v in rows.items()}
+    )
     listed = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     missing = ", ".join(name for name, version in versions.items() if not version)
     shown = [("installed", listed), *([("missing", missing)] if missing else []), *rows.items()]
     out.show(facts(shown))
-    out.show(Text("all is well" if healthy else "the self-check failed", "green" if healthy else "red"))
+    out.show(
+        Text("all is well" if healthy else "the self-check failed", "green" if healthy else "red")
+    )
     if not healthy:
         raise typer.Exit(1)
 

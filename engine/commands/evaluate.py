@@ -49,7 +49,11 @@ def evaluate(
         matrix = confusion_matrix(scheduler.predict(dataset.x), dataset.y)
     more = {} if matrix is None else {"confusion": matrix}
     out.json(accuracy=result.accuracy, loss=result.loss, samples=result.samples, data=data, **more)
-    rows = [("run", run), ("data", f"{data}, {result.samples:,} samples"), ("loss", f"{result.loss:.4f}")]
+    rows = [
+        ("run", run),
+        ("data", f"{data}, {result.samples:,} samples"),
+        ("loss", f"{result.loss:.4f}"),
+    ]
     if result.accuracy is not None:
         wrong = result.samples - round(result.accuracy * result.samples)
         rows.append(("accuracy", f"{percent(result.accuracy)}, {wrong:,} wrong"))

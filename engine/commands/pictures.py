@@ -85,7 +85,9 @@ def prepare(path: Path, shape: Shape, how: Preparation = Preparation.auto) -> Pr
             f"{shape}; use --preparation plain"
         )
     original = read_image(path)
-    found = f"{original.shape[2]}{TIMES}{original.shape[1]} {'grey' if len(original) == 1 else 'RGB'}"
+    found = (
+        f"{original.shape[2]}{TIMES}{original.shape[1]} {'grey' if len(original) == 1 else 'RGB'}"
+    )
     if not is_digit:
         if original.shape == shape:
             return Prepared(original, (found, "taken as it is"))

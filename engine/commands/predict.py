@@ -36,7 +36,9 @@ def predict(
     ] = None,
     preparation: Annotated[
         Preparation,
-        typer.Option(help="digit: as MNIST's digits; plain: resample only; auto: by the net's input."),
+        typer.Option(
+            help="digit: as MNIST's digits; plain: resample only; auto: by the net's input."
+        ),
     ] = Preparation.auto,
     device: DeviceOption = Device.auto,
     seed: SeedOption = None,

@@ -1,0 +1,1 @@
+"""The desktop application of Convscope: models, widgets, views, controllers and the window."""

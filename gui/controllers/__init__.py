@@ -1,0 +1,1 @@
+"""The only code that knows models, views and the worker."""

@@ -1,0 +1,146 @@
+"""Choosing the picture: data set, pen, file, clipboard, drop, rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PyQt6.QtGui import QGuiApplication, QImage, QPainter, QUndoCommand
+from PyQt6.QtWidgets import QFileDialog
+
+from gui.controllers.desk import Desk
+from gui.models.layout import Array
+from gui.models.snapshot import RunInfo
+from gui.widgets.digit_canvas import DigitCanvas
+
+PICTURES = "Pictures (*.png *.jpg *.jpeg *.bmp *.gif *.webp *.npy *.npz)"
+
+
+class StrokeCommand(QUndoCommand):
+    """One stroke of the pen; taking it back restores the drawing before it."""
+
+    def __init__(self, canvas: DigitCanvas, before: Array, after: Array) -> None:
+        super().__init__("stroke")
+        self._canvas, self._before, self._after = canvas, before, after
+        self._drawn = False
+
+    def undo(self) -> None:
+        """Restore the drawing before the stroke."""
+        self._canvas.set_strokes(self._before)
+
+    def redo(self) -> None:
+        """Draw it again; the first time it is on the canvas already."""
+        if self._drawn:
+            self._canvas.set_strokes(self._after)
+        self._drawn = True
+
+
+def image_array(image: QImage) -> Array:
+    """Return the picture as uint8 array, shape (h, w, 3), its transparent parts white."""
+    flat = QImage(image.size(), QImage.Format.Format_RGB32)
+    flat.fill(0xFFFFFFFF)
+    painter = QPainter(flat)
+    painter.drawImage(0, 0, image)
+    painter.end()
+    plain = flat.convertToFormat(QImage.Format.Format_RGB888)
+    bits = plain.constBits()
+    if bits is None:
+        return np.zeros((1, 1, 3), np.uint8)
+    data = bytes(bits.asstring(plain.sizeInBytes()))
+    rows = np.frombuffer(data, np.uint8).reshape(plain.height(), plain.bytesPerLine())
+    return rows[:, : plain.width() * 3].reshape(plain.height(), plain.width(), 3).copy()
+
+
+class Inputs:
+    """Sends the chosen picture to the worker."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        panel = desk.panels.input
+        panel.dataset.chosen.connect(lambda name, number: self._send("show_sample", name, number))
+        panel.dataset.moved.connect(self.move)
+        panel.draw.clear_wanted.connect(self.clear)
+        panel.canvas.changed.connect(self.drawn)
+        panel.canvas.stroke_finished.connect(
+            lambda before, after: desk.undo.push(StrokeCommand(panel.canvas, before, after))
+        )
+        panel.file.open_wanted.connect(self.ask_file)
+        panel.file.paste_wanted.connect(self.paste)
+        panel.files_dropped.connect(self.open_paths)
+        panel.image_pasted.connect(self.take_image)
+        panel.synthetic.made.connect(lambda kind, amount: self._send("synthetic", kind, amount))
+        desk.on("file.open_image", self.ask_file)
+        desk.on("file.paste", self.paste)
+        desk.on("input.random", lambda: self.move(None, "random", None))
+        desk.on("input.next", lambda: self.move(None, "next", None))
+        desk.on("input.previous", lambda: self.move(None, "previous", None))
+        desk.on("input.mistake", lambda: self.move(None, "mistake", None))
+        desk.on("input.clear", self.clear)
+        desk.session.run_changed.connect(self._run)
+        self.open_run = lambda path: desk.worker.submit("open_run", path)
+
+    def _send(self, command: str, *arguments: object) -> None:
+        self._desk.worker.submit(command, *arguments)
+
+    def _run(self, run: RunInfo) -> None:
+        """Allow the pen where the net takes one channel."""
+        drawable = len(run.input_shape) == 3 and run.input_shape[0] == 1
+        self._desk.panels.input.canvas.setEnabled(drawable)
+
+    def move(self, dataset: str | None, move: str, label: int | None) -> None:
+        """Go to another picture of the set: random, next, previous or the next mistake."""
+        page = self._desk.panels.input.dataset
+        name = dataset or page.dataset.currentText()
+        chosen = page.label_filter.currentIndex() - 1 if label is None else label
+        self._send("move_sample", name, move, chosen)
+
+    def drawn(self, picture: object) -> None:
+        """Run what is on the canvas."""
+        if isinstance(picture, np.ndarray):
+            self._send("show_picture", np.array(picture, np.float32), "drawn", "drawn")
+
+    def clear(self) -> None:
+        """Wipe the canvas; it can be undone."""
+        canvas = self._desk.panels.input.canvas
+        before = canvas.strokes()
+        canvas.clear()
+        self._desk.undo.push(StrokeCommand(canvas, before, canvas.strokes()))
+
+    def ask_file(self) -> None:
+        """Ask for a picture file."""
+        settings = self._desk.settings
+        path, _ = QFileDialog.getOpenFileName(
+            self._desk.window, "Open picture", settings.folders.get("image", ""), PICTURES
+        )
+        if path:
+            settings.folders["image"] = str(Path(path).parent)
+            self.open_paths([path])
+
+    def paste(self) -> None:
+        """Use the picture on the clipboard."""
+        clipboard = QGuiApplication.clipboard()
+        image = clipboard.image() if clipboard is not None else QImage()
+        mime = clipboard.mimeData() if clipboard is not None else None
+        if image.isNull() and mime is not None and mime.hasUrls():
+            self.open_paths([url.toLocalFile() for url in mime.urls()])
+            return
+        self.take_image(image)
+
+    def take_image(self, image: object) -> None:
+        """Use a picture from the clipboard or from a drop."""
+        if not isinstance(image, QImage) or image.isNull():
+            self._desk.notify("warning", "The clipboard holds no picture.", "")
+            return
+        self._send("use_pixels", image_array(image), "pasted picture")
+
+    def open_paths(self, paths: object) -> None:
+        """Open a run or a picture; of several pictures the first."""
+        if not isinstance(paths, list) or not paths:
+            return
+        path = str(paths[0])
+        if path.lower().endswith(".safetensors"):
+            self.open_run(path)
+        else:
+            self._send("open_image", path)
+        if len(paths) > 1:
+            self._desk.notify("info", f"{len(paths)} files came; {Path(path).name} is open.", "")

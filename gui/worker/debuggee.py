@@ -1,0 +1,313 @@
+"""What is being debugged: a session, and the same pass made ahead of its cursor.
+
+The pass ahead is what fills maps, windows and the prediction before the cursor has come there; it
+is computed by the same engine from the same weights, and always marked as ahead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gui.models.layout import Array
+from gui.models.snapshot import Cursor, FieldRule, StackFrame
+from gui.worker.pictures import Sample
+
+if TYPE_CHECKING:
+    from engine import Model, Scheduler
+    from engine.data import DataLoader
+    from engine.debug import Session
+    from engine.debug.position import Position
+    from engine.explanation import Explanation
+
+OUTPUT = "output"
+
+
+class Debuggee:
+    """A session over one picture, or over training batches.
+
+    Parameters
+    ----------
+    model : Model
+    sample : Sample
+        The picture; shown as long as the session has no batch of its own.
+    scheduler, loader : optional
+        Both are needed to step whole training steps.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        sample: Sample,
+        scheduler: Scheduler | None = None,
+        loader: DataLoader | None = None,
+    ) -> None:
+        from engine.debug import Session
+
+        self.model, self.sample = model, sample
+        self.program = "forward" if loader is None else "training"
+        if scheduler is not None and loader is not None:
+            self.session = Session(scheduler, loader=loader, epochs=1)
+        else:
+            self.session = Session(model, sample.x)
+        self.nodes = {node.name: node for node in model.nodes}
+        self.pinned = False
+        self.version = 0
+        self._fields: dict[str, FieldRule | None] | None = None
+        self._ahead: Session | None = None
+        self._ahead_key: Hashable = None
+
+    # --- pictures -------------------------------------------------------------------------------
+
+    @property
+    def batch_key(self) -> tuple[int, int, int]:
+        """Which forward pass this is: epoch, batch and sample."""
+        at = self.session.position
+        return (at.epoch, 0 if self.program == "forward" else at.batch, self.session.sample)
+
+    def batch_x(self) -> Array:
+        """Return the shown sample as a batch of one."""
+        if self.program == "forward" or self.pinned:
+            return self.sample.x
+        number = self.session.sample
+        return np.asarray(self.session.batch_x)[number : number + 1]
+
+    @property
+    def label(self) -> int | None:
+        """The class of the shown sample, if it is known."""
+        y = self.session.batch_y
+        if self.pinned or y is None or np.asarray(y).ndim != 1:
+            return self.sample.picture.label
+        return int(np.asarray(y)[self.session.sample])
+
+    def show(self, sample: Sample) -> None:
+        """Put another picture in the place of this one; the cursor stays."""
+        self.sample = sample
+        if self.program == "forward":
+            self.session.replace_images(sample.x)
+        self.refresh()
+
+    def pin(self) -> None:
+        """Show the picture's pass alone from now on: the weights are about to change."""
+        self.pinned = True
+        self.version += 1
+        self._ahead_key = None
+
+    def refresh(self) -> None:
+        """Run the pass ahead again, for other weights or another picture."""
+        self.version += 1
+        if self._ahead is not None:
+            self._ahead.replace_images(self.batch_x())
+            self._ahead_key = self._key()
+
+    @property
+    def stage(self) -> Hashable:
+        """What has been computed: changes with operations, not with steps inside one."""
+        at, session = self.session.position, self.session
+        inside = at.level != "operation"
+        return (self.version, self.batch_key, at.at_operation(), inside, session.at_end)
+
+    def _key(self) -> Hashable:
+        return ("pinned",) if self.pinned else self.batch_key
+
+    @property
+    def ahead(self) -> Session:
+        """The forward pass of this sample, every layer of it computed."""
+        from engine.debug import Session
+
+        if self._ahead is None:
+            # Inside its last operation everything is computed, and nothing is over yet.
+            self._ahead = Session(self.model, self.batch_x())
+            last = self._ahead.program.operations[-1]
+            start = self._ahead.position
+            self._ahead.run_to(replace(start, phase=last.phase, operation=last.index))
+            self._ahead.step_into()
+            self._ahead_key = self._key()
+        elif self._ahead_key != self._key():
+            self.refresh()
+        return self._ahead
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def name(self, layer: str, tensor: str) -> str:
+        """Return the full name of a tensor of a node: ``"conv2.output"``, or ``"input"``."""
+        node = self.nodes.get(layer)
+        if node is not None and tensor == OUTPUT:
+            return node.tensor
+        return f"{layer}.{tensor}"
+
+    def batched(self, tensor: str) -> bool:
+        """Tell whether axis 0 of a tensor counts samples."""
+        return tensor in (OUTPUT, "grad_output") or tensor.startswith("input")
+
+    def read(self, layer: str, tensor: str) -> tuple[Array | None, int, bool]:
+        """Return (array, row of the shown sample, whether it comes from the pass ahead)."""
+        from engine.errors import EngineError
+
+        name, session = self.name(layer, tensor), self.session
+        here = tensor == OUTPUT and layer in self.nodes
+        array: Array | None = None
+        try:
+            if self.pinned:
+                array = self.ahead.program.read(name)
+                return array, 0, False
+            if self._computed(layer, tensor):
+                array = session.program.read(name)
+        except EngineError:
+            return None, session.sample, False
+        if array is not None:
+            return array, session.sample, False
+        if here:
+            return self.ahead.program.read(name), 0, True
+        return None, session.sample, False
+
+    def _computed(self, layer: str, tensor: str) -> bool:
+        """Tell whether the session's memory holds a tensor of this batch.
+
+        Inside an operation the engine has run it already, so its result can be read there; how much
+        of it the cursor has passed is drawn by the views.
+        """
+        session = self.session
+        if session.at_end or session.read(self.name(layer, tensor)) is not None:
+            return True
+        at = session.position
+        row = session.program.operations[at.operation]
+        return at.level != "operation" and row.layer == layer and tensor in row.results
+
+    def tensors(self, layer: str) -> tuple[str, ...]:
+        """Return the short names of what can be shown of a layer."""
+        node = self.nodes.get(layer)
+        if node is None or node.layer is None:
+            return (OUTPUT,)
+        known = set(self.session.program.tensor_names())
+        names = [OUTPUT]
+        if f"{layer}.grad_output" in known:
+            names.append("grad_output")
+        for name in node.layer.parameters:
+            names.append(name)
+            if f"{layer}.{name}.gradient" in known:
+                names.append(f"{name}.gradient")
+        return tuple(names)
+
+    def shape(self, layer: str, tensor: str) -> tuple[int, ...]:
+        """Return the shape of a tensor, with the sample axis where it has one."""
+        node = self.nodes[layer]
+        if tensor in (OUTPUT, "grad_output"):
+            return (1, *node.output_shape)
+        base = tensor.removesuffix(".gradient")
+        if node.layer is not None and base in node.layer.parameters:
+            return tuple(node.layer.parameters[base].shape)
+        if base.startswith("input") and node.inputs:
+            number = int(base[5:] or 1) - 1
+            return (1, *self.nodes[node.inputs[number]].output_shape)
+        return (1,)
+
+    def explain(
+        self, layer: str, tensor: str, index: tuple[int, ...]
+    ) -> tuple[Explanation | None, bool]:
+        """Return how an element came about, and whether the pass ahead had to be asked."""
+        from engine.errors import EngineError
+
+        node = self.nodes.get(layer)
+        if node is None or node.layer is None:
+            return None, False
+        output = tensor == OUTPUT
+        if not self.pinned and self._computed(layer, tensor):
+            try:
+                return self.session.explain(layer=layer, index=index, tensor=tensor), False
+            except EngineError:
+                return None, False
+        if not output:
+            return None, False
+        try:
+            place = (0, *index[1:])
+            explanation = self.ahead.explain(layer=layer, index=place, tensor=tensor)
+        except EngineError:
+            return None, False
+        return explanation, not self.pinned
+
+    def field(self, layer: str) -> FieldRule | None:
+        """Return how the layer's pixels look at the picture; None where all of it is seen."""
+        if self._fields is None:
+            self._fields = {}
+            for name, field in self.model.receptive_fields().items():
+                if field is None:
+                    self._fields[name] = None
+                    continue
+                rows, columns = field
+                self._fields[name] = FieldRule(
+                    rows.low,
+                    columns.low,
+                    rows.high - rows.low + 1,
+                    columns.high - columns.low + 1,
+                    rows.jump,
+                    columns.jump,
+                )
+        return self._fields.get(layer)
+
+    def whole_picture(self) -> FieldRule | None:
+        """Return the rule of a layer that sees everything."""
+        shape = self.model.input_shape
+        if len(shape) != 3:
+            return None
+        return FieldRule(0, 0, shape[1], shape[2], 0, 0)
+
+    # --- the cursor -----------------------------------------------------------------------------
+
+    def cursor(self) -> Cursor:
+        """Return the next thing to execute."""
+        session = self.session
+        at, operation = session.position, session.operation()
+        tensor = at.tensor or (operation.results[0] if operation.results else OUTPUT)
+        over = session.at_end
+        return Cursor(
+            layer="" if over else operation.layer,
+            phase=at.phase,
+            kind=operation.kind,
+            level=at.level,
+            epoch=at.epoch,
+            batch=at.batch,
+            operation=at.operation,
+            tensor=tensor,
+            index=at.index,
+            term=at.term,
+            finished=over,
+            position=at,
+        )
+
+    def elapsed_ms(self, layer: str) -> float | None:
+        """Return how long the layer's forward operation took when it last ran by itself."""
+        return self.session.timings.get(("forward", layer))
+
+    def frames(self) -> tuple[StackFrame, ...]:
+        """Return the call stack, outermost frame first."""
+        operations = self.session.program.operations
+        rows = []
+        for frame in self.session.stack():
+            at: Position | None = frame.position
+            known = at is not None and at.operation < len(operations)
+            layer = operations[at.operation].layer if at is not None and known else ""
+            rows.append(
+                StackFrame(
+                    frame.title,
+                    frame.detail,
+                    frame.state,
+                    frame.depth,
+                    at,
+                    layer if layer in self.nodes else "",
+                )
+            )
+        return tuple(rows)
+
+    def operation(self, layer: str, phase: str | None = None) -> Any:
+        """Return the first row of the program for a layer, in a phase if one is given."""
+        from engine.errors import UnknownName
+
+        for row in self.session.program.operations:
+            if row.layer == layer and (phase is None or row.phase == phase):
+                return row
+        names = dict.fromkeys(row.layer for row in self.session.program.operations)
+        raise UnknownName("layer", layer, names)

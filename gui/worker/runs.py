@@ -1,0 +1,314 @@
+"""Opening runs, describing them, and finding their data. Runs in the worker thread."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gui.models.snapshot import NodeInfo, RunInfo
+from gui.models.state import Task
+from gui.worker.debuggee import Debuggee
+from gui.worker.mailbox import EpochScalar, StepScalar
+from gui.worker.pictures import Library
+
+if TYPE_CHECKING:
+    from engine import Model, Scheduler
+    from engine.data import DataLoader, Dataset
+    from engine.debug.position import Position
+    from engine.program import Operation
+
+BUNDLED = "lenet5-mnist.safetensors"
+TRAINED_BATCH = 64
+
+
+def bundled_run() -> Path:
+    """Return the trained net that ships with the product."""
+    from engine.data import bundled
+
+    return bundled.path(BUNDLED)
+
+
+def kernel_threads() -> int:
+    """Return how many threads kernels may use: one core is left to the window."""
+    cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else None
+    if cores is None and hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    return max((cores or os.cpu_count() or 2) - 1, 1)
+
+
+def open_run(path: Path, tell: Callable[[Task], None]) -> Scheduler:
+    """Read a run file.
+
+    Raises
+    ------
+    EngineError
+        If it is none, or damaged.
+    """
+    from engine import load
+
+    title = f"Opening {path.name}"
+    tell(Task("open", title))
+    try:
+        return load(path, threads=kernel_threads())
+    finally:
+        tell(Task("open", title, "", 1, 1, True))
+
+
+def settings_text(model: Model, name: str) -> str:
+    """Return ``window 5×5, stride 1, padding 0`` for a layer that looks through a window."""
+    node = model.node(name)
+    if node.layer is None:
+        return ""
+    reach = node.layer.op.reach(*(model.node(before).output_shape for before in node.inputs))
+    if reach is None:
+        return ""
+
+    def both(pair: Any, sign: str = "×") -> str:
+        first, second = pair
+        return f"{first}" if first == second else f"{first}{sign}{second}"
+
+    rows, columns = reach.kernel
+    if (rows, columns) == (1, 1) and tuple(reach.stride) == (1, 1):
+        return ""
+    padding = "/".join(str(side) for side in np.ravel(reach.padding))
+    if len(set(np.ravel(reach.padding).tolist())) == 1:
+        padding = str(int(np.ravel(reach.padding)[0]))
+    text = f"window {rows}×{columns}   stride {both(reach.stride)}   padding {padding}"
+    if tuple(reach.dilation) != (1, 1):
+        text += f"   dilation {both(reach.dilation)}"
+    return text
+
+
+def describe(scheduler: Scheduler, path: str, sizes: dict[str, int], library: Library) -> RunInfo:
+    """Return what the window shows of a run."""
+    model = scheduler.model
+    nodes = []
+    for node in model.nodes:
+        layer = node.layer
+        names = tuple(layer.parameters) if layer is not None else ()
+        count = sum(int(np.prod(layer.parameters[name].shape)) for name in names) if layer else 0
+        kind = layer.op.name if layer is not None else "input"
+        nodes.append(
+            NodeInfo(
+                node.name,
+                kind,
+                tuple(node.output_shape),
+                tuple(node.inputs),
+                count,
+                settings_text(model, node.name),
+                names,
+            )
+        )
+    outputs = model.output_shape
+    classes = library.get("test").classes if sizes else None
+    fits = classes is not None and outputs == (len(classes),)
+    labels = tuple(classes) if fits and classes is not None else ()
+    if not labels and len(outputs) == 1:
+        labels = tuple(str(number) for number in range(outputs[0]))
+    total = sum(int(np.prod(parameter.shape)) for parameter in model.parameters.values())
+    facts = [*model.backend.describe().split(", ")[:2], model.dtype]
+    facts = [fact.replace("1 threads", "1 thread") for fact in facts]
+    return RunInfo(
+        title=Path(path).stem if path else "new net",
+        path=path,
+        nodes=tuple(nodes),
+        input_shape=tuple(model.input_shape),
+        labels=labels,
+        parameters=total,
+        facts=", ".join(facts),
+        can_train=fits,
+        dataset_sizes=sizes,
+    )
+
+
+def history(scheduler: Scheduler) -> list[object]:
+    """Return the losses and accuracies that a run file brings along."""
+    losses = scheduler.history.steps
+    records: list[object] = []
+    epochs = len(scheduler.history.epochs)
+    batches = len(losses) // epochs if epochs else max(len(losses), 1)
+    first = scheduler.global_step - len(losses)
+    for number, loss in enumerate(losses):
+        epoch, batch = divmod(number, max(batches, 1))
+        records.append(StepScalar(first + number, epoch, batch, loss, 0, None, 0.0))
+    for epoch, accuracy in enumerate(scheduler.history.accuracies):
+        records.append(EpochScalar(first + (epoch + 1) * batches, epoch, 0.0, accuracy))
+    return records
+
+
+def fresh(scheduler: Scheduler, seed: int) -> Scheduler:
+    """Give the net random weights and return a scheduler that starts from step 0."""
+    from engine import Scheduler as NewScheduler
+    from engine.random import generator
+
+    model = scheduler.model
+    for name, parameter in model.parameters.items():
+        parameter.value = parameter.initializer(parameter.shape, generator(seed, "init", name))
+    for node in model.nodes:
+        for name, first in node.layer.initial_state.items() if node.layer is not None else ():
+            model.state[f"{node.name}.{name}"] = first
+    return NewScheduler(model, scheduler.loss, scheduler.optimizer)
+
+
+def training_loader(scheduler: Scheduler, train: Dataset) -> DataLoader:
+    """Return the batches to train on, in the run's own order."""
+    from engine.data import DataLoader
+
+    loader = DataLoader(train, batch_size=TRAINED_BATCH, shuffle=True, seed=scheduler.model.seed)
+    if scheduler.batch >= len(loader):  # the run was trained with smaller batches
+        scheduler.epoch, scheduler.batch = scheduler.epoch + 1, 0
+    return loader
+
+
+def compile_forward(scheduler: Scheduler, tell: Callable[[Task], None]) -> None:
+    """Compile or load what a forward pass needs, and tell each kernel."""
+    from engine.program import Program
+
+    Program(scheduler.model, 1, progress=_teller("Forward kernels", tell))
+    tell(Task("Forward kernels", "Forward kernels", "ready", 1, 1, True))
+
+
+def _teller(title: str, tell: Callable[[Task], None]) -> Callable[[str, int, int], None]:
+    def progress(kernel: str, number: int, total: int) -> None:
+        tell(Task(title, title, kernel, number, total))
+
+    return progress
+
+
+class Warmup:
+    """Compiles the kernels of a training step beside the work, in a thread of its own.
+
+    It only compiles and runs nothing; whoever needs those kernels waits for it first, so that no
+    kernel is ever compiled twice at once.
+
+    Parameters
+    ----------
+    tell : callable
+        Takes the state for the activity list.
+    """
+
+    title = "Training kernels"
+
+    def __init__(self, tell: Callable[[Task], None]) -> None:
+        self._tell = tell
+        self._thread: threading.Thread | None = None
+
+    def start(self, scheduler: Scheduler) -> None:
+        """Begin, unless one is under way."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(
+                target=self._compile, args=(scheduler,), name="convscope-compiler", daemon=True
+            )
+            self._thread.start()
+
+    def wait(self) -> None:
+        """Return when nothing is compiled any more."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _compile(self, scheduler: Scheduler) -> None:
+        from engine.errors import EngineError
+        from engine.program import Program
+
+        try:
+            Program(
+                scheduler.model,
+                1,
+                training=True,
+                loss=scheduler.loss,
+                optimizer=scheduler.optimizer,
+                moments=scheduler.moments,
+                progress=_teller(self.title, self._tell),
+            )
+        except EngineError as error:
+            self._tell(Task(self.title, self.title, str(error), 1, 1, True))
+            return
+        self._tell(Task(self.title, self.title, "ready", 1, 1, True))
+
+
+def find_sample(
+    dataset: Dataset,
+    now: int,
+    move: str,
+    label: int,
+    random: np.random.Generator,
+    predict: Callable[[Any], Any] | None,
+) -> int:
+    """Return the number of another picture.
+
+    Parameters
+    ----------
+    now : int
+        The number shown now, or -1.
+    move : str
+        ``next``, ``previous``, ``random`` or ``mistake``.
+    label : int
+        Only this class; -1 takes any.
+    predict : callable or None
+        Needed for mistakes.
+
+    Raises
+    ------
+    DataError
+        If there is no such picture.
+    """
+    from engine.errors import DataError
+
+    wanted = np.arange(len(dataset)) if label < 0 else np.flatnonzero(dataset.y == label)
+    if not len(wanted):
+        raise DataError(f"{dataset.name}: no picture of class {label}")
+    if move == "random":
+        return int(random.choice(wanted))
+    if move == "previous":
+        before = wanted[wanted < now]
+        return int(before[-1] if len(before) else wanted[-1])
+    after = np.concatenate([wanted[wanted > now], wanted[wanted <= now]])
+    if move == "mistake" and predict is not None:
+        for start in range(0, len(after), 256):
+            part = after[start : start + 256]
+            wrong = np.asarray(predict(dataset.x[part])).argmax(axis=1) != dataset.y[part]
+            if wrong.any():
+                return int(part[int(np.argmax(wrong))])
+        raise DataError(f"{dataset.name}: the net makes no mistake here")
+    return int(after[0])
+
+
+def phase_of(tensor: str | None, now: str, program: str) -> str | None:
+    """Return the phase that computes a tensor; None leaves it open."""
+    if tensor is None or program == "forward":
+        return "forward" if program == "forward" else None
+    if tensor.endswith("gradient") or tensor == "grad_output":
+        return "backward"
+    if tensor == "output":
+        return "forward"
+    return "update"
+
+
+def operation_position(now: Position, row: Operation) -> Position:
+    """Return the position of an operation in the batch of now."""
+    return replace(now.at_operation(), phase=row.phase, operation=row.index)
+
+
+def check_index(debuggee: Debuggee, layer: str, tensor: str, index: tuple[int, ...] | None) -> None:
+    """Refuse an index that does not lie in the tensor.
+
+    Raises
+    ------
+    ShapeError
+        With the sizes that would fit.
+    """
+    from engine.errors import ShapeError
+
+    if index is None:
+        return
+    shape = debuggee.shape(layer, tensor)
+    if len(index) != len(shape) or any(not 0 <= i < n for i, n in zip(index, shape, strict=True)):
+        raise ShapeError(
+            f"{layer}.{tensor}: expected an index within {shape}, received {tuple(index)}"
+        )

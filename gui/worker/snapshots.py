@@ -1,0 +1,386 @@
+"""Makes snapshots: computes only what visible panels show, and nothing twice.
+
+Everything is a function of (recorded run, position, selection); results are kept until the run
+moves, so that looking around costs only what is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from gui.models.interest import Interest
+from gui.models.layout import Array, TensorLayout, best_mode
+from gui.models.snapshot import (
+    Box,
+    BreakpointRow,
+    Cursor,
+    FieldRule,
+    KernelsView,
+    LocalRow,
+    MapsView,
+    NodeInfo,
+    Picture,
+    Prediction,
+    RunInfo,
+    Snapshot,
+    State,
+    Thumbnail,
+    Words,
+)
+from gui.widgets.window_content import ActivationPlot, OutputMap, WindowContent
+from gui.worker import parts
+from gui.worker.content import activation_plot, window_content, words
+from gui.worker.debuggee import OUTPUT, Debuggee
+
+if TYPE_CHECKING:
+    from engine.explanation import Explanation
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Focus:
+    """The element that is shown: the selection, what it leaves open filled from the cursor."""
+
+    layer: str
+    tensor: str
+    index: tuple[int, ...]
+    layout: TensorLayout
+    at_cursor: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What the bench adds to a snapshot."""
+
+    state: State
+    reason: str = ""
+    message: str = ""
+    breakpoints: tuple[BreakpointRow, ...] = ()
+    steps: int = 0
+
+
+class Snapshots:
+    """The maker.
+
+    Parameters
+    ----------
+    run : RunInfo
+    debuggee : Debuggee
+    """
+
+    def __init__(self, run: RunInfo, debuggee: Debuggee) -> None:
+        self.run, self.debuggee = run, debuggee
+        self.ranges = parts.Ranges()
+        self._number = 0
+        self._tick = 0
+        self._kept: dict[str, tuple[Hashable, Any]] = {}
+        self._places: dict[tuple[str, str], tuple[int, ...]] = {}
+
+    def use(self, debuggee: Debuggee) -> None:
+        """Show another session; picked places stay."""
+        self.debuggee = debuggee
+        self.moved()
+
+    def moved(self) -> None:
+        """Say that the run has moved: what was computed before is void."""
+        self._tick += 1
+
+    def _keep(self, name: str, key: Hashable, make: Callable[[], T]) -> T:
+        """Return the kept result for `key`, or make it; one result is kept for each name."""
+        kept = self._kept.get(name)
+        if kept is not None and kept[0] == key:
+            return kept[1]  # type: ignore[no-any-return]
+        made = make()
+        self._kept[name] = (key, made)
+        return made
+
+    # --- the whole ------------------------------------------------------------------------------
+
+    def make(self, interest: Interest, moment: Moment) -> Snapshot:
+        """Return a snapshot of now."""
+        self._number += 1
+        tick, training = self._tick, moment.state == "training"
+        stage = (tick if training else 0, self.debuggee.stage)
+        cursor = self._keep("cursor", (tick, stage), self.debuggee.cursor)
+        focus = self.focus(interest, cursor)
+        place = (focus.layer, focus.tensor, focus.index)
+        element = cursor.position.at_term(None) if cursor.position is not None else None
+        explained = self._keep(
+            "explained", (stage, *place, focus.at_cursor), lambda: self._explain(focus)
+        )
+        wants, shown = interest.shows, (stage, *place, cursor.position)
+        maps = None
+        if wants("map", "mosaic", "window", "input"):
+            maps = self._keep(
+                "maps", (stage, *place, element, training), lambda: self._maps(focus, cursor, training)
+            )
+
+        def part(panel: str, key: Hashable, make: Callable[[], T]) -> T | None:
+            return self._keep(panel, key, make) if wants(panel) else None
+
+        return Snapshot(
+            number=self._number,
+            state=moment.state,
+            program=self.debuggee.program,
+            cursor=None if training else cursor,
+            reason=moment.reason,
+            message=moment.message,
+            layer=focus.layer,
+            tensor=focus.tensor,
+            index=focus.index,
+            tensors=self.debuggee.tensors(focus.layer),
+            steps=moment.steps,
+            frames=part("stack", (tick, stage), self.debuggee.frames),
+            breakpoints=moment.breakpoints,
+            thumbnails=part("network", stage, self._thumbnails),
+            maps=maps,
+            kernels=part("kernels", (stage, focus.layer), lambda: self._kernels(focus)),
+            window=part("window", shown, lambda: self._window(focus, cursor, explained, maps)),
+            words=part("explanation", shown, lambda: self._words(cursor, explained)),
+            locals=part("watch", (stage, focus.layer), lambda: self._locals(focus.layer)),
+            prediction=part("prediction", stage, self._prediction),
+            picture=self._keep("picture", stage[1], self._picture),
+            field=self._field(focus),
+            box=self._box(focus),
+        )
+
+    # --- what is shown --------------------------------------------------------------------------
+
+    def focus(self, interest: Interest, cursor: Cursor) -> Focus:
+        """Return the element to show."""
+        nodes = self.debuggee.nodes
+        layer = interest.layer if interest.layer in nodes else None
+        at_cursor = layer is None or layer == cursor.layer
+        if layer is None:
+            # The loss has no maps of its own: what it reads is shown.
+            layer = cursor.layer if cursor.layer in nodes else self.debuggee.model.outputs[0]
+        tensor = interest.tensor if interest.tensor in self.debuggee.tensors(layer) else None
+        if tensor is None:
+            tensor = self._cursor_tensor(layer, cursor) if at_cursor else OUTPUT
+        at_cursor = at_cursor and layer == cursor.layer and tensor == cursor.tensor
+        layout = self._layout(layer, tensor)
+        index = interest.index
+        if index is None or not layout.contains(index):
+            index = self._cursor_index(layout, cursor) if at_cursor else None
+        if index is None:
+            index = self._default_index(layer, tensor, layout)
+        self._places[layer, tensor] = index
+        element = at_cursor and cursor.level in ("pixel", "term") and index == cursor.index
+        return Focus(layer, tensor, index, layout, element)
+
+    def _cursor_tensor(self, layer: str, cursor: Cursor) -> str:
+        known = self.debuggee.tensors(layer)
+        if layer != cursor.layer:
+            return OUTPUT
+        return cursor.tensor if cursor.tensor in (*known, "input.gradient") else OUTPUT
+
+    def _layout(self, layer: str, tensor: str) -> TensorLayout:
+        array, _, _ = self.debuggee.read(layer, tensor)
+        shape = array.shape if array is not None else self.debuggee.shape(layer, tensor)
+        return TensorLayout(tuple(shape), self.debuggee.batched(tensor))
+
+    def _cursor_index(self, layout: TensorLayout, cursor: Cursor) -> tuple[int, ...] | None:
+        if cursor.level in ("operation", "tensor"):
+            return None
+        rank = len(layout.shape)
+        index = (*cursor.index, *(0,) * rank)[:rank]
+        return index if layout.contains(index) else None
+
+    def _default_index(self, layer: str, tensor: str, layout: TensorLayout) -> tuple[int, ...]:
+        """Return the place picked last in this tensor, else its strongest element."""
+        known = self._places.get((layer, tensor))
+        if known is not None and layout.contains(known):
+            return known
+        array, sample, _ = self.debuggee.read(layer, tensor)
+        if array is None or not array.size:
+            _, rows, columns = layout.maps_shape
+            return layout.index(0, rows // 2, columns // 2)
+        maps = np.nan_to_num(layout.maps(array, sample), posinf=0, neginf=0)
+        channel, rest = divmod(int(np.argmax(maps)), maps.shape[1] * maps.shape[2])
+        row, column = divmod(rest, maps.shape[2])
+        return layout.index(channel, row, column, sample)
+
+    # --- one part for each panel ----------------------------------------------------------------
+
+    def _maps(self, focus: Focus, cursor: Cursor, training: bool) -> MapsView | None:
+        array, sample, ahead = self.debuggee.read(focus.layer, focus.tensor)
+        if array is None:
+            return None
+        maps = focus.layout.maps(array, sample)
+        node = self.run.node(focus.layer)
+        mode = (
+            parts.picture_mode(node, maps)
+            if node is not None and focus.tensor == OUTPUT
+            else best_mode(maps)
+        )
+        limits = self.ranges.of((focus.layer, focus.tensor), maps, mode, training)
+        gradient = None
+        if focus.tensor == OUTPUT and not ahead:
+            upstream, row, _ = self.debuggee.read(focus.layer, "grad_output")
+            if upstream is not None and upstream.shape == array.shape:
+                gradient = focus.layout.maps(upstream, row)
+        inside = (
+            not training
+            and focus.layer == cursor.layer
+            and focus.tensor == cursor.tensor
+            and cursor.level not in ("operation", "tensor")
+        )
+        return MapsView(
+            layer=focus.layer,
+            tensor=focus.tensor,
+            layout=focus.layout,
+            sample=sample,
+            maps=maps,
+            mode=mode,
+            limits=limits,
+            scope="layer",
+            gradient=gradient,
+            revealed=self._revealed(focus.layout, cursor) if inside else None,
+            ahead=ahead and not training,
+            cursor=self._cursor_place(focus.layout, cursor) if inside else None,
+        )
+
+    def _revealed(self, layout: TensorLayout, cursor: Cursor) -> int:
+        """Return how many elements of the tensor come before the cursor's, in public order."""
+        rank = len(layout.shape)
+        index = (*cursor.index, *(0,) * rank)[:rank]
+        channel, row, column = layout.place(index)
+        _, rows, columns = layout.maps_shape
+        return (channel * rows + row) * columns + column
+
+    def _cursor_place(self, layout: TensorLayout, cursor: Cursor) -> tuple[int, int, int]:
+        rank = len(layout.shape)
+        channel, row, column = layout.place((*cursor.index, *(0,) * rank)[:rank])
+        if cursor.level == "channel" and len(layout.inner) > 1:
+            return (channel, -1, -1)
+        return (channel, row, column)
+
+    def _thumbnails(self) -> tuple[Thumbnail, ...]:
+        found = []
+        for node in self.run.nodes:
+            array, sample, ahead = self.debuggee.read(node.name, OUTPUT)
+            if array is None:
+                continue
+            elapsed = self.debuggee.elapsed_ms(node.name)
+            note = f"{elapsed:.2f} ms" if elapsed is not None and not ahead else ""
+            found.append(parts.thumbnail(node, array, sample, not ahead, note))
+        return tuple(found)
+
+    def _kernels(self, focus: Focus) -> KernelsView | None:
+        """Return the weights of the layer, or of the nearest one before it that has some."""
+        names = [node.name for node in self.run.nodes]
+        place = names.index(focus.layer) if focus.layer in names else len(names) - 1
+        after = [node for node in self.run.nodes[place + 1 :] if node.parameter_names]
+        for node in (*reversed(self.run.nodes[: place + 1]), *after):
+            weight = self._weight(node)
+            if weight is not None:
+                name, array = weight
+                return parts.kernels_view(node.name, name, array, node.name != focus.layer)
+        return None
+
+    def _weight(self, node: NodeInfo) -> tuple[str, Array] | None:
+        """Return the parameter with the most axes."""
+        best: tuple[str, Array] | None = None
+        for name in node.parameter_names:
+            array, _, _ = self.debuggee.read(node.name, name)
+            if array is not None and (best is None or array.ndim > best[1].ndim):
+                best = (name, array)
+        return best
+
+    def _explain(self, focus: Focus) -> tuple[Explanation | None, bool]:
+        if focus.at_cursor:
+            explanation = self.debuggee.session.explain_position()
+            if explanation is not None:
+                return explanation, False
+        return self.debuggee.explain(focus.layer, focus.tensor, focus.index)
+
+    def _window(
+        self,
+        focus: Focus,
+        cursor: Cursor,
+        explained: tuple[Explanation | None, bool],
+        maps: MapsView | None,
+    ) -> WindowContent | None:
+        explanation, _ = explained
+        if explanation is None:
+            return None
+        term = (cursor.term or 0) if focus.at_cursor else None
+        output = None
+        if maps is not None:
+            channel, row, column = focus.layout.place(focus.index)
+            revealed = None
+            if maps.revealed is not None:
+                _, rows, columns = focus.layout.maps_shape
+                done = maps.revealed - channel * rows * columns
+                revealed = (np.arange(rows * columns) < done).reshape(rows, columns)
+            output = OutputMap(maps.maps[channel], revealed, (row, column), maps.mode)
+        return window_content(explanation, term, self._activation(focus, explanation), output)
+
+    def _activation(self, focus: Focus, explanation: Explanation) -> ActivationPlot | None:
+        """Return the plot of the layer's own function, or of the one that reads its output."""
+        if focus.tensor != OUTPUT:
+            return None
+        node = self.debuggee.nodes[focus.layer]
+        if explanation.kind == "map" and node.layer is not None and explanation.stages:
+            return activation_plot(focus.layer, node.layer.op, explanation.stages[0].value)
+        for other in self.debuggee.model.nodes:
+            if focus.layer in other.inputs and other.layer is not None:
+                plot = activation_plot(other.name, other.layer.op, float(explanation.value))
+                if plot is not None:
+                    return plot
+        return None
+
+    def _words(self, cursor: Cursor, explained: tuple[Explanation | None, bool]) -> Words | None:
+        explanation, ahead = explained
+        return words(explanation, cursor, ahead) if explanation is not None else None
+
+    def _locals(self, layer: str) -> tuple[LocalRow, ...]:
+        rows = []
+        for tensor in self.debuggee.tensors(layer):
+            array, sample, ahead = self.debuggee.read(layer, tensor)
+            batched = self.debuggee.batched(tensor)
+            shape = self.debuggee.shape(layer, tensor)
+            one = array[sample] if array is not None and batched else array
+            rows.append(parts.statistics(tensor, one, shape[1:] if batched else shape, ahead))
+        return tuple(rows)
+
+    def _prediction(self) -> Prediction | None:
+        array, sample, ahead = self.debuggee.read(self.debuggee.model.outputs[0], OUTPUT)
+        if array is None:
+            return None
+        shares = parts.probabilities(array[sample])
+        if shares is None:
+            return None
+        labels = self.run.labels
+        if len(labels) != len(shares):
+            labels = tuple(str(number) for number in range(len(shares)))
+        source = "softmax · ahead" if ahead else "softmax"
+        return Prediction(shares, labels, self.debuggee.label, source)
+
+    def _picture(self) -> Picture:
+        picture = self.debuggee.sample.picture
+        if self.debuggee.program == "forward":
+            return picture
+        label = self.debuggee.label
+        _, batch, sample = self.debuggee.batch_key
+        title = f"batch {batch}, sample {sample}" + (
+            f" · label {label}" if label is not None else ""
+        )
+        return Picture(np.array(self.debuggee.batch_x()[0]), title, label, picture.source)
+
+    def _field(self, focus: Focus) -> FieldRule | None:
+        if not focus.layout.batched:
+            return None
+        return self.debuggee.field(focus.layer) or self.debuggee.whole_picture()
+
+    def _box(self, focus: Focus) -> Box | None:
+        rule = self._field(focus)
+        if rule is None:
+            return None
+        _, row, column = focus.layout.place(focus.index)
+        return rule.box(row, column) if len(focus.layout.inner) > 1 else rule.box(0, 0)
