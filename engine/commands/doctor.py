@@ -1,4 +1,4 @@
-"""`convscope doctor`: what this machine and this installation are, and whether they compute right."""
+"""`convscope doctor`: what this machine and installation are, and whether they compute right."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import sys
 from pathlib import Path
 
 import llvmlite.binding as llvm
-import numba
 import numpy as np
 import typer
 from numba.core.caching import FunctionCache
-from rich.text import Text
 
 from engine import Model
 from engine.commands.options import (
@@ -49,7 +47,7 @@ def doctor(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Tell what is installed, what the machine offers, and whether a convolution comes out right."""
+    """Tell what is installed, what the machine offers, and whether a convolution is right."""
     out = Output(as_json)
     versions = {name: _version(name) for name in PACKAGES}
     model = Model(
@@ -66,18 +64,16 @@ def doctor(
         "window": _window(),
         "self-check": check,
     }
-    out.json(
-        healthy=healthy, versions=versions, **{k.replace(" ", "_"): v for k, v in rows.items()}
-    )
+    named = {name.replace(" ", "_").replace("-", "_"): text for name, text in rows.items()}
+    out.json(healthy=healthy, versions=versions, **named)
     listed = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     missing = ", ".join(name for name, version in versions.items() if not version)
     shown = [("installed", listed), *([("missing", missing)] if missing else []), *rows.items()]
     out.show(facts(shown))
-    out.show(
-        Text("all is well" if healthy else "the self-check failed", "green" if healthy else "red")
-    )
     if not healthy:
+        out.line("the self-check failed", "red")
         raise typer.Exit(1)
+    out.line("all is well", "green")
 
 
 def _version(name: str) -> str | None:
@@ -100,10 +96,11 @@ def _processor() -> str:
 
 def _cache(model: Model) -> str:
     """Return where compiled kernels are kept, how many, and how much space they take."""
-    if numba.config.DISABLE_JIT:
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         return "not used: the compiler is switched off (NUMBA_DISABLE_JIT)"
     try:
-        folder = Path(FunctionCache(model.backend.kernel_source("conv2d_forward")).cache_path)
+        source = model.backend.kernel_source("conv2d_forward")
+        folder = Path(FunctionCache(source).cache_path)  # type: ignore[no-untyped-call]
     except RuntimeError as error:  # Numba found no folder it may write to
         return f"none: {error}; set NUMBA_CACHE_DIR to a folder that can be written"
     files = list(folder.glob("*.nbc")) if folder.is_dir() else []

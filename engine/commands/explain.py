@@ -35,7 +35,7 @@ def explain(
     tensor: Annotated[
         str,
         typer.Option(
-            help="output, grad_output, input.gradient, weight.gradient, bias.gradient, weight, bias."
+            help="output, input.gradient, grad_output, weight.gradient, weight, bias.gradient ..."
         ),
     ] = "output",
     everything: Annotated[

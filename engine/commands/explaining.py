@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from engine.commands.output import TIMES, Output, exact, number, place, table
+from engine.commands.output import MINUS, TIMES, Output, exact, number, table
 from engine.explanation import Explanation, Patch, Term
 
 FIRST, LAST, AROUND = 6, 3, 1
@@ -39,12 +39,13 @@ def terms_table(explanation: Explanation, shown: list[int], current: int | None 
     """
     terms = explanation.terms
     marked = strongest(explanation) if current is None else current
-    columns = ["", "term"]
+    columns, right = ["", "term"], ["term"]
     for operand in terms.operands:
-        columns += [operand.tensor, "value"]
+        right.append(operand.tensor.replace(".", "\n", 1))
+        columns += ["at", right[-1]]
     is_product = len(terms.operands) > 1
     columns += ["product"] * is_product + [RESULT_NAMES[explanation.kind]]
-    made = table(columns, (), right=("term", "value", "product", columns[-1]))
+    made = table(columns, (), right=(*right, "product", columns[-1]))
     before = -1
     for index in shown:
         if index != before + 1:
@@ -60,7 +61,7 @@ def terms_table(explanation: Explanation, shown: list[int], current: int | None 
 def _cells(term: Term, is_product: bool) -> list[str]:
     cells = [str(term.number)]
     for index, value in zip(term.indices, term.values, strict=True):
-        cells.append("padding" if index is None else ", ".join(str(i) for i in index))
+        cells.append("padding" if index is None else ",".join(str(i) for i in index))
         cells.append(number(value))
     return cells + [number(term.contribution)] * is_product + [number(term.total)]
 
@@ -121,7 +122,7 @@ def _grid(patch: Patch, channel: int, mark: tuple[int, int]) -> Table:
         cells = []
         for x, value in enumerate(row):
             inside = bool(patch.inside[y, x])
-            text = f"{float(value):.2f}".replace("-", "−") if inside else "pad"
+            text = f"{float(value):.2f}".replace("-", MINUS) if inside else "pad"
             cells.append(
                 Text(text, style="bold reverse" if (y, x) == mark else ("" if inside else "dim"))
             )
@@ -131,8 +132,7 @@ def _grid(patch: Patch, channel: int, mark: tuple[int, int]) -> Table:
 
 def show_explanation(explanation: Explanation, out: Output, everything: bool = False) -> None:
     """Show an explanation from its sentence to the bits."""
-    out.line(f"{place(explanation.tensor, explanation.index)}, {explanation.phase} pass", "bold")
-    out.line(explanation.sentence)
+    out.line(explanation.sentence, "bold")
     out.line(f"{explanation.formula}; order: {explanation.order}", "dim")
     best = strongest(explanation)
     grids = patch_grids(explanation, best)
@@ -147,21 +147,31 @@ def show_explanation(explanation: Explanation, out: Output, everything: bool = F
         out.line(note, "dim")
 
 
-def show_stages(explanation: Explanation, out: Output) -> None:
-    """Show what follows the terms, and whether the result equals the stored number."""
-    rows = [(stage.label, number(stage.value, 9), stage.formula) for stage in explanation.stages]
-    if rows:
+def show_stages(explanation: Explanation, out: Output, current: int | None = None) -> None:
+    """Show what follows the terms, and whether the result equals the stored number.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    out : Output
+    current : int, optional
+        The stage that is marked.
+    """
+    made = table(("", "step", "value", "from"), (), right=("value",))
+    for index, stage in enumerate(explanation.stages):
+        is_current = index == current
+        cells = (stage.label, number(stage.value, 9), stage.formula)
+        made.add_row("▶" if is_current else "", *cells, style="bold" if is_current else "")
+    if explanation.stages:
         out.line()
-        out.show(table(("step", "value", "from"), rows, right=("value",)))
+        out.show(made)
     out.line()
+    text = f"replayed {exact(explanation.value)}, stored {exact(explanation.stored)}"
     if explanation.exact:
-        text = f"replayed {exact(explanation.value)}, stored {exact(explanation.stored)}: the same bits"
-        out.line(f"{text} ({bits(explanation.stored)})", "green")
+        out.line(f"{text}: the same bits ({bits(explanation.stored)})", "green")
     else:
-        text = (
-            f"replayed {exact(explanation.value)}, stored {exact(explanation.stored)}: NOT the same"
-        )
-        out.line(f"{text} ({bits(explanation.value)} and {bits(explanation.stored)})", "red")
+        both = f"{bits(explanation.value)} and {bits(explanation.stored)}"
+        out.line(f"{text}: NOT the same bits ({both})", "red")
 
 
 def bits(value: Any) -> str:

@@ -96,7 +96,7 @@ def _facts(scheduler: Scheduler, run: str) -> list[tuple[str, str]]:
         ("optimiser", settings_text(scheduler.optimizer)),
         (
             "position",
-            f"epoch {scheduler.epoch}, batch {scheduler.batch}, {scheduler.global_step:,} steps made",
+            f"epoch {scheduler.epoch}, batch {scheduler.batch}, {scheduler.global_step:,} steps",
         ),
         ("next rate", number(scheduler.optimizer.rate(scheduler.global_step), 4)),
     ]

@@ -122,7 +122,7 @@ def facts(rows: Iterable[tuple[str, str]]) -> Table:
 
 def number(value: float, digits: int = 6) -> str:
     """Return a number with `digits` significant digits and a true minus sign."""
-    return f"{float(value):.{digits}g}".replace("-", MINUS)
+    return f"{float(value) or 0.0:.{digits}g}".replace("-", MINUS)
 
 
 def exact(value: Any) -> str:

@@ -27,7 +27,6 @@ from engine.events import (
     FitStarted,
     StepFinished,
 )
-
 from engine.scheduler import Scheduler
 
 RECENT = 50

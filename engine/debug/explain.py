@@ -84,9 +84,7 @@ class Explainer:
         if layer == "loss":
             if self.tape.program.loss is None:
                 raise StateError("loss: this program has no loss")
-            return self._with_penalties(
-                result, self.tape.program.loss.explain(view, result, index)
-            )
+            return self._with_penalties(result, self.tape.program.loss.explain(view, result, index))
         if row.phase == "update":
             if self.tape.program.optimizer is None:
                 raise StateError(f"{layer}: this program has no update")

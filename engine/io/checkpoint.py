@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import struct
 import tempfile
 from pathlib import Path
@@ -35,6 +36,8 @@ VERSION = 1
 LARGEST_HEADER = 64 * 2**20
 """Bytes; a longer header is refused before it is read."""
 PLACEHOLDER = "0" * 64
+PART = ".part"
+"""Ends the name of a file that is being written; before it stands the number of its process."""
 
 
 def save(run: Scheduler | Model, path: str | os.PathLike[str]) -> Path:
@@ -111,6 +114,31 @@ def _discard(temporary: Path | None) -> None:
     if temporary is not None:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _sweep(target: Path) -> None:
+    """Remove what processes that were killed while saving this file have left behind."""
+    owner = re.compile(re.escape(f".{target.name}.") + r"(\d+)\.[^.]+" + re.escape(PART))
+    for path in target.parent.iterdir():
+        found = owner.fullmatch(path.name)
+        if found and not _alive(int(found[1])):
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    """Return whether a process may still be writing.
+
+    Windows has no harmless way to ask, and refuses to remove a file that is open anyway.
+    """
+    if os.name == "nt":
+        return process == os.getpid()
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it belongs to somebody else
+        return True
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -108,7 +108,7 @@ class Conv2d(Op):
         return [*copies, Launch("conv2d_forward", buffers, settings)]
 
     def _haloed_input(self, at: Site) -> tuple[Buffer, list[Launch], Window]:
-        """Return the input with its padding around it, the launches for that, and the window on it."""
+        """Return the input with its padding around it, the launches for that, and its window."""
         settings = self.window(at.x.shape[1:])
         n, channels, height, width = at.x.shape
         top, left, bottom, right = self.reach(at.x.shape[1:]).padding

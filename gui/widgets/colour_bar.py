@@ -30,10 +30,13 @@ class Spread:
 
 def spread_of(values: Array, limits: pixels.Limits, slices: int = 48) -> Spread:
     """Count values per slice of the colour range; NaN and Inf take no part."""
-    finite = values[np.isfinite(values)]
-    counts, _ = np.histogram(finite, bins=slices, range=limits)
-    below = int((finite < limits[0]).sum())
-    above = int((finite > limits[1]).sum())
+    finite = values[np.isfinite(values)].astype(np.float64)
+    below, above = int((finite < limits[0]).sum()), int((finite > limits[1]).sum())
+    within = finite[(finite >= limits[0]) & (finite <= limits[1])]
+    # not np.histogram: it overflows where a float32 range is as wide as float32 goes
+    share = (within - limits[0]) / (limits[1] - limits[0])
+    place = np.minimum((share * slices).astype(np.intp), slices - 1)
+    counts = np.bincount(place, minlength=slices)
     return Spread(counts, below, above)
 
 

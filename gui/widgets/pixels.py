@@ -44,7 +44,7 @@ def finite_limits(values: Array, mode: Mode) -> Limits:
         return (-largest, largest) if largest > 0 else (-1.0, 1.0)
     if mode == "nonnegative":
         low = min(low, 0.0)
-    return (low, high) if high > low else (low, low + 1.0)
+    return (low, high) if high > low else (low, low + max(1.0, abs(low) * 1e-3))
 
 
 def _extremes(values: Array) -> Limits:

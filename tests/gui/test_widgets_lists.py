@@ -37,7 +37,8 @@ def test_stack_marks_the_deepest_current_row_and_answers_clicks(shown, qtbot):
     view.set_frames(ROWS)
     assert view.cursor_row() == 3
     assert view.facts() == "forward > conv2 > term 46 / 151"
-    assert tuple(picture(view)[4 + 3 * 22 + 10, 1]) == theme.colour("cursor").getRgb()[:3]
+    row = picture(view)[4 + 3 * 22 + 1 : 4 + 4 * 22 - 1, :4].reshape(-1, 3)
+    assert (row == theme.colour("cursor").getRgb()[:3]).all(axis=1).any()
     with qtbot.waitSignal(view.clicked) as clicked:
         QTest.mouseClick(view.viewport(), LEFT, pos=QPoint(60, 4 + 2 * 22 + 10))
     assert clicked.args == [2]
@@ -105,7 +106,7 @@ def test_strip_badges_have_letters_and_nan_is_magenta(shown, app):
     view.set_badge("b", "N 3")
     view.set_badge("ghost", "N")
     app.processEvents()
-    assert count(view, theme.current().nonfinite, 10) > 5
+    assert count(view, theme.current().nonfinite, 60) > 10
     assert "NaN or Inf" in view.tip_at(view._box("b").center())
 
 
@@ -159,15 +160,16 @@ def curves(shown, app):
 
 def test_curve_hover_reads_values_and_click_names_the_sample(curves, qtbot, app):
     box = curves._plot.getPlotItem().getViewBox()
-    scene = box.mapViewToScene(QPointF(250.2, 1.0))
-    place = curves._plot.mapFromScene(scene)
+    place = curves._plot.mapFromScene(box.mapViewToScene(QPointF(250, 1.0)))
+    at = curves.nearest(box.mapSceneToView(curves._plot.mapToScene(place)).x())
+    assert abs(at - 250) <= 1  # a pixel is about one sample wide
     with qtbot.waitSignal(curves.hovered, timeout=2000) as hovered:
         QTest.mouseMove(curves._plot.viewport(), place)
-    assert hovered.args[0] == 250.0
-    assert "training loss 0.264" in hovered.args[1]
+    assert hovered.args[0] == at
+    assert f"training loss {2 * np.exp(-at / 100) + 0.1:.4f}" in hovered.args[1]
     with qtbot.waitSignal(curves.point_clicked, timeout=2000) as clicked:
         QTest.mouseClick(curves._plot.viewport(), LEFT, pos=place)
-    assert clicked.args == [250]
+    assert clicked.args == [at]
 
 
 def test_curves_take_points_in_any_number_and_draw_later(curves, qtbot):
@@ -189,7 +191,7 @@ def test_log_axis_leaves_out_what_has_no_logarithm(curves, app):
     assert curves._log_button.isChecked()
     assert len(curves._items["loss"][0].xData) == 2
     axis = curves._plot.getPlotItem().getAxis("left")
-    [(_, ticks)] = axis.tickValues(-2.0, 1.0, 200)
+    [(_, ticks)] = axis.tickValues(-2.0, 1.0, 300)
     assert axis.tickStrings(ticks, 1, 1)[:4] == ["0.01", "0.02", "0.05", "0.1"]
     [(_, few)] = axis.tickValues(-2.0, 1.0, 60)
     assert len(few) <= 3
@@ -228,7 +230,10 @@ def test_smoothing_does_not_lag_and_keeps_the_mean():
 def stroke(canvas, *points):
     sheet = canvas._sheet
     frame = sheet._frame()
-    places = [QPoint(int(frame.left() + x * frame.width()), int(frame.top() + y * frame.height())) for x, y in points]
+    places = [
+        QPoint(int(frame.left() + x * frame.width()), int(frame.top() + y * frame.height()))
+        for x, y in points
+    ]
     QTest.mousePress(sheet, LEFT, pos=places[0])
     for place in places[1:]:
         QTest.mouseMove(sheet, place)

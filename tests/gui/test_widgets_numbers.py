@@ -50,7 +50,8 @@ def test_cell_text_fits_and_has_no_hyphen(value, characters):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.386, ".39"), (-0.386, "−.39"), (-1.24, "−1.2"), (0.0, "0"), (2500, "2500")]
+    ("value", "text"),
+    [(0.386, ".39"), (-0.386, "−.39"), (-1.24, "−1.2"), (0.0, "0"), (2500, "2500")],
 )
 def test_cell_text_drops_the_leading_zero_in_small_cells(value, text):
     assert cell_text(value, 4) == text

@@ -1,4 +1,4 @@
-"""Data for the widgets: explanations of a convolution, a pool and a dense layer, from NumPy alone."""
+"""Data for the widgets: how a convolution, a pool and a dense layer compute, from NumPy alone."""
 
 from __future__ import annotations
 
@@ -158,3 +158,9 @@ def count(widget: QWidget, name: str, tolerance: int = 6) -> int:
     """How many pixels of a widget have a colour."""
     wanted = np.array(QColor(name).getRgb()[:3], int)
     return int((np.abs(picture(widget).astype(int) - wanted).max(axis=2) <= tolerance).sum())
+
+
+def shades(pixels: np.ndarray) -> int:
+    """How many different colours a picture (h, w, 3) has."""
+    packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    return len(np.unique(packed))

@@ -27,7 +27,9 @@ def run(kernel: Kernel, buffers: tuple[Any, ...], settings: Any, output: Any, dt
     return output.memory.copy()
 
 
-def assert_twins(name: str, buffers: tuple[Any, ...], settings: Any, output: Any, dtype: str) -> None:
+def assert_twins(
+    name: str, buffers: tuple[Any, ...], settings: Any, output: Any, dtype: str
+) -> None:
     """Assert that the fast kernel and its plain twin store the same bits."""
     kernel = all_kernels()[name]
     assert kernel.truth is not None
@@ -55,7 +57,12 @@ def convolution(draw: random.Random) -> dict[str, Any] | None:
     out = [
         (n + p + q - d * (k - 1) - 1) // s + 1
         for n, p, q, d, k, s in zip(
-            one["size"], one["pad"][:2], one["pad"][2:], one["dilation"], one["kernel"], one["stride"],
+            one["size"],
+            one["pad"][:2],
+            one["pad"][2:],
+            one["dilation"],
+            one["kernel"],
+            one["stride"],
             strict=True,
         )
     ]
@@ -77,7 +84,9 @@ def test_convolution_twins(dtype: str) -> None:
         top, left, bottom, right = one["pad"]
         before = [
             max(-((p - (k - 1) * d) // s), 0)
-            for p, k, d, s in zip((top, left), (ky, kx), one["dilation"], one["stride"], strict=True)
+            for p, k, d, s in zip(
+                (top, left), (ky, kx), one["dilation"], one["stride"], strict=True
+            )
         ]
         after = [
             max((size - 1 + p) // s - (out - 1), 0)
@@ -125,5 +134,7 @@ def test_dense_twins(shape: tuple[int, int, int], dtype: str) -> None:
         buffer.write(numbers.standard_normal(buffer.shape))
     turned.write(weight.read())
     assert_twins("dense_forward", (x, weight, bias, output), None, output, dtype)
-    assert_twins("dense_backward_input", (grad, weight, turned, grad_input), None, grad_input, dtype)
+    assert_twins(
+        "dense_backward_input", (grad, weight, turned, grad_input), None, grad_input, dtype
+    )
     assert_twins("dense_backward_weight", (x, grad, grad_weight), None, grad_weight, dtype)

@@ -14,7 +14,6 @@ from engine.debug import Session
 from engine.errors import (
     ConfigurationError,
     DataError,
-    DeviceError,
     DtypeError,
     EngineError,
     FormatError,
@@ -135,7 +134,10 @@ SHAPES = {
         ShapeError,
         ("input", "(n, 1, 8, 8)", "(2, 1, 8, 7)"),
     ),
-    "an empty batch": Bad(lambda: small()(images(0)), EngineError, ("0",)),
+    "an empty batch": Bad(lambda: small().activations(images(0), ["conv"]), DataError, ("sample",)),
+    "an empty batch in training": Bad(
+        lambda: scheduler().step(images(0), LABELS[:0]), DataError, ("sample",)
+    ),
     "a gradient of the wrong shape": Bad(
         lambda: small().gradients(images(), np.zeros((4, 4), np.float32)),
         ShapeError,
@@ -175,7 +177,7 @@ DATA = {
     "infinite pixels in fit": Bad(
         lambda: fit(images() + np.float32(np.inf), LABELS), DataError, ("inf",)
     ),
-    "an empty set": Bad(lambda: fit(images(0), LABELS[:0]), DataError, ("0", "sample")),
+    "an empty set": Bad(lambda: fit(images(0), LABELS[:0]), DataError, ("empty", "sample")),
     "an empty set in evaluate": Bad(
         lambda: scheduler().evaluate(Dataset(images(0), LABELS[:0])), DataError, ("sample",)
     ),
@@ -186,7 +188,9 @@ DATA = {
         lambda: fit(images(), np.array([0.0, 0.5, 1.0, 2.0])), EngineError, ("float",)
     ),
     "labels that are words": Bad(
-        lambda: scheduler().step(images(), np.array(["a", "b", "c", "d"])), DtypeError, ("str",)
+        lambda: scheduler().step(images(), np.array(["a", "b", "c", "d"])),
+        EngineError,
+        ("whole-number",),
     ),
     "images that are complex": Bad(
         lambda: small()(images().astype(complex)), DtypeError, ("complex",)
@@ -198,7 +202,7 @@ DATA = {
     "a weight that is text": Bad(
         lambda: setattr(small()["conv"].weight, "value", np.full((2, 1, 3, 3), "x")),
         DtypeError,
-        ("conv.weight", "str"),
+        ("conv.weight", "numbers"),
     ),
     "a loader that drops everything": Bad(
         lambda: scheduler().fit(
@@ -232,19 +236,21 @@ SETTINGS = {
         lambda: Conv2d(6, 4, 3, groups=4), ConfigurationError, ("groups", "6", "4")
     ),
     "a pool's padding over half its kernel": Bad(
-        lambda: MaxPool2d(2, padding=2), ConfigurationError, ("padding", "2")
+        lambda: model(MaxPool2d(2, padding=2, name="pool")), EngineError, ("pool", "padding", "2")
     ),
     "no features": Bad(lambda: Dense(3, 0), ConfigurationError, ("0",)),
     "dropping everything": Bad(lambda: Dropout(1.0), ConfigurationError, ("1.0",)),
     "dropping less than nothing": Bad(lambda: Dropout(-0.1), ConfigurationError, ("-0.1",)),
-    "batch norm without epsilon": Bad(
-        lambda: BatchNorm2d(2, eps=0.0), ConfigurationError, ("eps", "0.0")
+    "batch norm with a negative epsilon": Bad(
+        lambda: BatchNorm2d(2, eps=-1.0), ConfigurationError, ("eps", "-1.0")
     ),
     "batch norm with momentum 2": Bad(
         lambda: BatchNorm2d(2, momentum=2.0), ConfigurationError, ("momentum", "2.0")
     ),
     "an adaptive pool of nothing": Bad(lambda: AdaptiveAvgPool2d(0), ConfigurationError, ("0",)),
-    "a softmax over the batch": Bad(lambda: Softmax(axis=0), ConfigurationError, ("axis", "0")),
+    "a softmax over the batch": Bad(
+        lambda: model(Softmax(axis=0, name="soft")), ConfigurationError, ("soft", "axis", "0")
+    ),
     "two layers of one name": Bad(
         lambda: model(ReLU(name="act"), ReLU(name="act")), ConfigurationError, ("act",)
     ),
@@ -256,7 +262,7 @@ SETTINGS = {
         lambda: model(ReLU(), shape=(1, 0, 8)), EngineError, ("(1, 0, 8)",)
     ),
     "an unknown device": Bad(
-        lambda: Model([ReLU()], input_shape=(2,), device="tpu"), DeviceError, ("tpu", "cpu")
+        lambda: Model([ReLU()], input_shape=(2,), device="tpu"), ConfigurationError, ("tpu", "cpu")
     ),
     "an unknown dtype": Bad(
         lambda: model(ReLU(), dtype="float16"), EngineError, ("float16", "float32", "float64")
@@ -372,7 +378,7 @@ MOMENTS = {
     "a hit count of zero": Bad(
         lambda: session().add_breakpoint(layer="conv", hit_count=0), ConfigurationError, ("0",)
     ),
-    "a session without images": Bad(lambda: Session(small(), images(0)), DataError, ("0",)),
+    "a session without images": Bad(lambda: Session(small(), images(0)), DataError, ("sample",)),
     "a sample outside the batch": Bad(lambda: setattr(session(), "sample", 4), EngineError, ("4",)),
     "a file that is not there": Bad(
         lambda: load("/nonexistent/run.safetensors"), FormatError, ("/nonexistent/run.safetensors",)

@@ -7,14 +7,14 @@ In plain loops, with rows i and lanes j (a few vectors of neighbouring outputs):
             for k in range(k_count):
                 C[i, j] = fma(A[i, t, u, k], B[t, u, k, j], C[i, j])
 
-C starts from zero or from memory and ends with a bias if there is one. All strides are bytes, so that
-one function reads images, gradients and weights in place: nothing is packed or copied. Vector lanes
-run across outputs and never along the sum, so every element is added in the order t, u, k and has
-the bits of the plain loops in `plain.py`.
+C starts from zero or from memory and ends with a bias if there is one. All strides are bytes, so
+that one function reads images, gradients and weights in place: nothing is packed or copied. Vector
+lanes run across outputs and never along the sum, so every element is added in the order t, u, k and
+has the bits of the plain loops in `plain.py`.
 
 The loop is emitted as LLVM vector code for a fixed number of rows and vectors: all of C stays in
-registers. Lanes beyond the last output are computed and not stored; they may read up to one tile past
-the end of B, for which every arena has room.
+registers. Lanes beyond the last output are computed and not stored; they may read up to one tile
+past the end of B, for which every arena has room.
 """
 
 from __future__ import annotations
@@ -44,9 +44,15 @@ def _vector_bytes() -> int:
 
 VECTOR_BYTES = _vector_bytes()
 ROWS = 8 if VECTOR_BYTES == 64 else 6
-"""Rows of the largest tile. Two vectors each: 16 of AVX-512's 32 registers hold sums, or 12 of 16."""
+"""Rows of the largest tile. With two vectors each, sums fill 16 of AVX-512's 32 registers, or 12
+of 16."""
 SLACK_BYTES = 2 * VECTOR_BYTES
 """How far past the end of a buffer a tile may read."""
+
+
+NAMES = ["c_row", "a_row", "a_t", "a_u", "a_k", "b_t", "b_u", "b_k"]
+NAMES += ["t_count", "u_count", "k_count", "start"]
+"""What is the same for all tiles of one block, in the order in which it travels."""
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator, unused-ignore]
@@ -56,35 +62,24 @@ def _tile(
     rows: Any,
     vectors: Any,
     c: Any,
-    c_row: Any,
     a: Any,
-    a_row: Any,
-    a_t: Any,
-    a_u: Any,
-    a_k: Any,
     b: Any,
-    b_t: Any,
-    b_u: Any,
-    b_k: Any,
-    t_count: Any,
-    u_count: Any,
-    k_count: Any,
     lanes: Any,
     bias: Any,
-    start: Any,
+    fixed: Any,
 ) -> Any:
-    """Emit one tile; `one` carries the dtype, `rows` and `vectors` are literals, the rest is int64."""
+    """Emit one tile; `one` carries the dtype, `rows` and `vectors` are literals."""
     row_count, vector_count = rows.literal_value, vectors.literal_value
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        names = "c c_row a a_row a_t a_u a_k b b_t b_u b_k t_count u_count k_count lanes bias start"
-        values = dict(zip(names.split(), arguments[3:], strict=True))
-        emitter = _Emitter(context, builder, one, row_count, vector_count, values)
-        emitter.emit()
+        values = dict(zip(("c", "a", "b", "lanes", "bias"), arguments[3:8], strict=True))
+        for number, name in enumerate(NAMES):
+            values[name] = builder.extract_value(arguments[8], number)
+        _Emitter(context, builder, one, row_count, vector_count, values).emit()
         return context.get_dummy_value()
 
-    integers = [types.int64] * 17
-    return types.void(one, rows, vectors, *integers), generate
+    words = types.UniTuple(types.int64, len(NAMES))
+    return types.void(one, rows, vectors, *[types.int64] * 5, words), generate
 
 
 class _Emitter:
@@ -216,319 +211,81 @@ class _Emitter:
 def _variant(rows: int, vectors: int) -> Any:
     """Return the compiled tile of a fixed size; it closes over two integers only, so it caches."""
 
-    def tile(
-        one,
-        c,
-        c_row,
-        a,
-        a_row,
-        a_t,
-        a_u,
-        a_k,
-        b,
-        b_t,
-        b_u,
-        b_k,
-        t_count,
-        u_count,
-        k_count,
-        lanes,
-        bias,
-        start,
-    ):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        _tile(
-            one,
-            rows,
-            vectors,
-            c,
-            c_row,
-            a,
-            a_row,
-            a_t,
-            a_u,
-            a_k,
-            b,
-            b_t,
-            b_u,
-            b_k,
-            t_count,
-            u_count,
-            k_count,
-            lanes,
-            bias,
-            start,
-        )
+    def tile(one: Any, c: Any, a: Any, b: Any, lanes: Any, bias: Any, fixed: Any) -> None:
+        _emit_tile(one, rows, vectors, c, a, b, lanes, bias, fixed)
 
     return inline(tile)
 
 
+_emit_tile: Callable[..., None] = _tile
 tile_most_x2, tile_2x2, tile_1x2 = (_variant(rows, 2) for rows in (ROWS, 2, 1))
 tile_most_x1, tile_2x1, tile_1x1 = (_variant(rows, 1) for rows in (ROWS, 2, 1))
 
+WORDS = 19
+"""Integers that describe a block; see `multiply`."""
 
-def _multiply(
-    one,
-    item,
-    rows,
-    c,
-    c_row,
-    a,
-    a_row,
-    a_t,
-    a_u,
-    a_k,
-    b,
-    b_t,
-    b_u,
-    b_k,
-    t_count,
-    u_count,
-    k_count,
-    lanes,
-    bias,
-    start,
-):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Cut C into tiles; see `multiply`."""
+
+@inline
+def _cut(one: Any, words: Any) -> None:
+    """Cut a block into tiles: lanes two vectors at a time, rows as many as fit into registers."""
+    item, rows, lanes, c, c_row, a, a_row, a_t, a_u, a_k, b, b_t, b_u, b_k = words[:14]
+    t_count, u_count, k_count, bias, start = words[14:]
+    fixed = (c_row, a_row, a_t, a_u, a_k, b_t, b_u, b_k, t_count, u_count, k_count, start)
     size = VECTOR_BYTES // item
     lane = 0
     while lane < lanes:
-        left = lanes - lane
-        wide = left > size
-        step = min(left, 2 * size) if wide else left
-        c_at, b_at = c + lane * item, b + lane * item
+        wide = lanes - lane > size
+        step = min(lanes - lane, 2 * size)
+        b_at = b + lane * item
         bias_at = bias + lane * item if bias else 0
         row = 0
         while row < rows:
-            rest = rows - row
-            here, there = c_at + row * c_row, a + row * a_row
-            if rest >= ROWS:
+            here, there = c + lane * item + row * c_row, a + row * a_row
+            if rows - row >= ROWS:
                 if wide:
-                    tile_most_x2(
-                        one,
-                        here,
-                        c_row,
-                        there,
-                        a_row,
-                        a_t,
-                        a_u,
-                        a_k,
-                        b_at,
-                        b_t,
-                        b_u,
-                        b_k,
-                        t_count,
-                        u_count,
-                        k_count,
-                        step,
-                        bias_at,
-                        start,
-                    )
+                    tile_most_x2(one, here, there, b_at, step, bias_at, fixed)
                 else:
-                    tile_most_x1(
-                        one,
-                        here,
-                        c_row,
-                        there,
-                        a_row,
-                        a_t,
-                        a_u,
-                        a_k,
-                        b_at,
-                        b_t,
-                        b_u,
-                        b_k,
-                        t_count,
-                        u_count,
-                        k_count,
-                        step,
-                        bias_at,
-                        start,
-                    )
+                    tile_most_x1(one, here, there, b_at, step, bias_at, fixed)
                 row += ROWS
-            elif rest >= 2:
+            elif rows - row >= 2:
                 if wide:
-                    tile_2x2(
-                        one,
-                        here,
-                        c_row,
-                        there,
-                        a_row,
-                        a_t,
-                        a_u,
-                        a_k,
-                        b_at,
-                        b_t,
-                        b_u,
-                        b_k,
-                        t_count,
-                        u_count,
-                        k_count,
-                        step,
-                        bias_at,
-                        start,
-                    )
+                    tile_2x2(one, here, there, b_at, step, bias_at, fixed)
                 else:
-                    tile_2x1(
-                        one,
-                        here,
-                        c_row,
-                        there,
-                        a_row,
-                        a_t,
-                        a_u,
-                        a_k,
-                        b_at,
-                        b_t,
-                        b_u,
-                        b_k,
-                        t_count,
-                        u_count,
-                        k_count,
-                        step,
-                        bias_at,
-                        start,
-                    )
+                    tile_2x1(one, here, there, b_at, step, bias_at, fixed)
                 row += 2
             else:
                 if wide:
-                    tile_1x2(
-                        one,
-                        here,
-                        c_row,
-                        there,
-                        a_row,
-                        a_t,
-                        a_u,
-                        a_k,
-                        b_at,
-                        b_t,
-                        b_u,
-                        b_k,
-                        t_count,
-                        u_count,
-                        k_count,
-                        step,
-                        bias_at,
-                        start,
-                    )
+                    tile_1x2(one, here, there, b_at, step, bias_at, fixed)
                 else:
-                    tile_1x1(
-                        one,
-                        here,
-                        c_row,
-                        there,
-                        a_row,
-                        a_t,
-                        a_u,
-                        a_k,
-                        b_at,
-                        b_t,
-                        b_u,
-                        b_k,
-                        t_count,
-                        u_count,
-                        k_count,
-                        step,
-                        bias_at,
-                        start,
-                    )
+                    tile_1x1(one, here, there, b_at, step, bias_at, fixed)
                 row += 1
         lane += step
 
 
-_multiply_compiled = inline(_multiply)
-ARGUMENTS = 19
-"""Integers that `multiply` takes after the number that carries the dtype."""
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def _load_words(typing_context: Any, pointer: Any) -> Any:
+    """Emit loads of the words of a block."""
+    words = types.UniTuple(types.int64, WORDS)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        loads = [
+            builder.load(cgutils.gep_inbounds(builder, arguments[0], number))
+            for number in range(WORDS)
+        ]
+        return context.make_tuple(builder, words, loads)
+
+    return words(pointer), generate
 
 
-def _multiply_float32(
-    item,
-    rows,
-    c,
-    c_row,
-    a,
-    a_row,
-    a_t,
-    a_u,
-    a_k,
-    b,
-    b_t,
-    b_u,
-    b_k,
-    t_count,
-    u_count,
-    k_count,
-    lanes,
-    bias,
-    start,
-):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    _multiply_compiled(
-        np.float32(1),
-        item,
-        rows,
-        c,
-        c_row,
-        a,
-        a_row,
-        a_t,
-        a_u,
-        a_k,
-        b,
-        b_t,
-        b_u,
-        b_k,
-        t_count,
-        u_count,
-        k_count,
-        lanes,
-        bias,
-        start,
-    )
+_words_at: Callable[..., Any] = _load_words
 
 
-def _multiply_float64(
-    item,
-    rows,
-    c,
-    c_row,
-    a,
-    a_row,
-    a_t,
-    a_u,
-    a_k,
-    b,
-    b_t,
-    b_u,
-    b_k,
-    t_count,
-    u_count,
-    k_count,
-    lanes,
-    bias,
-    start,
-):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    _multiply_compiled(
-        np.float64(1),
-        item,
-        rows,
-        c,
-        c_row,
-        a,
-        a_row,
-        a_t,
-        a_u,
-        a_k,
-        b,
-        b_t,
-        b_u,
-        b_k,
-        t_count,
-        u_count,
-        k_count,
-        lanes,
-        bias,
-        start,
-    )
+def _multiply_float32(words: Any) -> None:
+    _cut(np.float32(1), _words_at(words))
+
+
+def _multiply_float64(words: Any) -> None:
+    _cut(np.float64(1), _words_at(words))
 
 
 @functools.cache
@@ -538,62 +295,69 @@ def provide(dtype: str) -> Any:
     Kernels call it by that name: so it is compiled once, not once per kernel.
     """
     function = _multiply_float32 if dtype == "float32" else _multiply_float64
-    signature = types.void(*[types.int64] * ARGUMENTS)
+    signature = types.void(types.CPointer(types.int64))
     compiled = numba.cfunc(signature, cache=FLAGS["cache"], error_model="numpy")(function)
     llvm.add_symbol(f"convscope_multiply_{dtype}", compiled.address)
     return compiled
 
 
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def multiply(
+def _call_multiply(
     typing_context: Any,
     one: Any,
     item: Any,
-    rows: Any,
+    size: Any,
     c: Any,
-    c_row: Any,
     a: Any,
-    a_row: Any,
-    a_t: Any,
-    a_u: Any,
-    a_k: Any,
     b: Any,
-    b_t: Any,
-    b_u: Any,
-    b_k: Any,
-    t_count: Any,
-    u_count: Any,
-    k_count: Any,
-    lanes: Any,
+    counts: Any,
     bias: Any,
     start: Any,
 ) -> Any:
-    """Run the loops of this module's text for any number of rows and lanes.
-
-    Parameters
-    ----------
-    one : a number of the dtype
-    item : int
-        Its size in bytes.
-    rows, lanes : int
-        Size of C.
-    c, a, b, bias : int
-        Addresses; bias 0 means none.
-    c_row, a_row, a_t, a_u, a_k, b_t, b_u, b_k : int
-        Strides in bytes; lanes of B, C and bias are contiguous.
-    t_count, u_count, k_count : int
-    start : int
-        1 to start from what C holds, 0 from zero.
-    """
+    """Emit the call of the micro-kernel; the arguments are those of `multiply`."""
+    kinds: list[Any] = [types.int64]
+    kinds += [types.UniTuple(types.int64, count) for count in (2, 2, 5, 4, 3)]
+    kinds += [types.int64, types.int64]
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         word = ir.IntType(64)
-        kind = ir.FunctionType(ir.VoidType(), [word] * ARGUMENTS)
-        function = cgutils.get_or_insert_function(builder.module, kind, f"convscope_multiply_{one}")
-        builder.call(function, arguments[1:])
+        flat = []
+        for kind, value in zip(kinds, arguments[1:], strict=True):
+            if isinstance(kind, types.UniTuple):
+                flat += [builder.extract_value(value, i) for i in range(kind.count)]
+            else:
+                flat.append(value)
+        words = cgutils.alloca_once(builder, word, size=ir.Constant(word, WORDS))
+        for number, value in enumerate(flat):
+            builder.store(value, cgutils.gep_inbounds(builder, words, number))
+        call = ir.FunctionType(ir.VoidType(), [word.as_pointer()])
+        name = f"convscope_multiply_{one}"
+        builder.call(cgutils.get_or_insert_function(builder.module, call, name), [words])
         return context.get_dummy_value()
 
-    return types.void(one, *[types.int64] * ARGUMENTS), generate
+    return types.void(one, *kinds), generate
+
+
+multiply: Callable[..., None] = _call_multiply
+"""``multiply(one, item, size, c, a, b, counts, bias, start)``: the loops of this module's text.
+
+Parameters
+----------
+one : a number of the dtype
+item : int
+    Its size in bytes.
+size : (rows, lanes)
+c : (address, row stride)
+a : (address, row stride, t stride, u stride, k stride)
+b : (address, t stride, u stride, k stride)
+counts : (t, u, k)
+bias : int
+    Address, or 0 for none.
+start : int
+    1 to start from what C holds, 0 from zero.
+
+All strides are bytes; lanes of B, C and bias are contiguous.
+"""
 
 
 def fast(truth: Kernel) -> Callable[[Callable[..., None]], Kernel]:

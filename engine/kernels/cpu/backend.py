@@ -13,6 +13,7 @@ import numpy as np
 
 import engine.kernels.cpu as package
 from engine.kernels.cpu._jit import JIT_DISABLED, KERNELS, Kernel, pack
+from engine.kernels.cpu._microkernel import SLACK_BYTES
 from engine.kernels.cpu._team import Team, available_threads
 from engine.kernels.launch import Arena, Backend, Buffer, Executable, Launch, Progress, Role
 from engine.kernels.types import view_for
@@ -20,9 +21,6 @@ from engine.typing import Array, Shape
 
 ALIGNMENT = 64
 """Bytes: a cache line, and the width of an AVX-512 register."""
-
-SLACK = 2 * ALIGNMENT
-"""Bytes behind the last buffer: vector tiles may read that far past an end."""
 
 ORDERS: dict[tuple[str, int], tuple[int, ...]] = {
     ("activation", 4): (0, 2, 3, 1),
@@ -98,7 +96,7 @@ class CpuArena(Arena):
         """Allocate everything that was requested; return the size in bytes."""
         sizes = [b.size * np.dtype(b.dtype).itemsize for b in self._buffers]
         total = sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)
-        arena = np.empty(total + ALIGNMENT + SLACK, np.uint8)
+        arena = np.empty(total + ALIGNMENT + SLACK_BYTES, np.uint8)
         arena.fill(0)
         offset = -arena.ctypes.data % ALIGNMENT
         for buffer, size in zip(self._buffers, sizes, strict=True):

@@ -1,8 +1,8 @@
 """Two-dimensional convolution and its gradients, on (n, y, x, c) memory and (ky, kx, i, o) weights.
 
-The drivers here hand whole rows of pixels to the micro-kernel. There are no borders to think of: the
-op copies an image that needs padding into a buffer with a halo of zeros first, and likewise the output
-gradient. `plain.py` has the same kernels as plain loops, with the order of the sums.
+The drivers here hand whole rows of pixels to the micro-kernel. There are no borders to think of:
+the op copies an image that needs padding into a buffer with a halo of zeros first, and likewise the
+output gradient. `plain.py` has the same kernels as plain loops, with the order of the sums.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def greatest_divisor(a: int, b: int) -> int:
 
 @inline
 def first_tap(place: int, stride: int, dilation: int) -> int:
-    """Return the first kernel index that meets an output: (place - tap * dilation) divides by stride."""
+    """Return the first tap for which (place - tap * dilation) is a multiple of the stride."""
     tap = 0
     while tap < stride and (place - tap * dilation) % stride != 0:
         tap += 1
@@ -53,31 +53,30 @@ def conv2d_forward(
     if s.groups == 1 and s.dilation_x == 1 and not s.flip:
         # The taps of a kernel row lie side by side, in the image and in the weights.
         columns, inner = 1, kernel_x * group_in
+    counts = (kernel_y, columns, inner)
     start, stop = share(samples * out_h, thread, threads)
     for row in range(start, stop):
         n, oy = row // out_h, row % out_h
         corner = (n * height + oy * s.stride_y - s.top) * width - s.left
         for g in range(s.groups):
             lanes = g * group_out * item
+            source = x.ctypes.data + corner * pixel + g * group_in * item
+            target = output.ctypes.data + row * out_w * out_channels * item + lanes
+            taps = weight.ctypes.data + first + lanes
             multiply(
                 one,
                 item,
-                out_w,
-                output.ctypes.data + row * out_w * out_channels * item + lanes,
-                out_channels * item,
-                x.ctypes.data + corner * pixel + g * group_in * item,
-                s.stride_x * pixel,
-                s.dilation_y * width * pixel,
-                s.dilation_x * pixel,
-                item,
-                weight.ctypes.data + first + lanes,
-                turn * kernel_x * tap,
-                turn * tap,
-                out_channels * item,
-                kernel_y,
-                columns,
-                inner,
-                group_out,
+                (out_w, group_out),
+                (target, out_channels * item),
+                (
+                    source,
+                    s.stride_x * pixel,
+                    s.dilation_y * width * pixel,
+                    s.dilation_x * pixel,
+                    item,
+                ),
+                (taps, turn * kernel_x * tap, turn * tap, out_channels * item),
+                counts,
                 bias.ctypes.data + lanes if s.has_bias else 0,
                 0,
             )
@@ -122,31 +121,30 @@ def conv2d_backward_input(
             ox = (residue + s.left - kx * s.dilation_x) // s.stride_x
             wy = kernel_y - 1 - ky if s.flip else ky
             wx = kernel_x - 1 - kx if s.flip else kx
+            number = (width - residue + s.stride_x - 1) // s.stride_x
             for g in range(s.groups):
+                target = (row * width + residue) * in_channels + g * group_in
+                source = ((n * out_h + oy) * out_w + ox) * pixel + g * group_out * item
+                taps = (wy * kernel_x + wx) * tap + g * group_out * group_in * item
                 multiply(
                     one,
                     item,
-                    (width - residue + s.stride_x - 1) // s.stride_x,
-                    grad_input.ctypes.data
-                    + ((row * width + residue) * in_channels + g * group_in) * item,
-                    s.stride_x * in_channels * item,
-                    grad_output.ctypes.data
-                    + ((n * out_h + oy) * out_w + ox) * pixel
-                    + g * group_out * item,
-                    pixel,
-                    -jump_y * out_w * pixel,
-                    -jump_x * pixel,
-                    item,
-                    turned.ctypes.data
-                    + (wy * kernel_x + wx) * tap
-                    + g * group_out * group_in * item,
-                    turn * step_y * kernel_x * tap,
-                    turn * step_x * tap,
-                    group_in * item,
-                    rows if columns > 0 else 0,
-                    columns,
-                    group_out,
-                    group_in,
+                    (number, group_in),
+                    (grad_input.ctypes.data + target * item, s.stride_x * in_channels * item),
+                    (
+                        grad_output.ctypes.data + source,
+                        pixel,
+                        -jump_y * out_w * pixel,
+                        -jump_x * pixel,
+                        item,
+                    ),
+                    (
+                        turned.ctypes.data + taps,
+                        turn * step_y * kernel_x * tap,
+                        turn * step_x * tap,
+                        group_in * item,
+                    ),
+                    (rows if columns > 0 else 0, columns, group_out),
                     0,
                     0,
                 )
@@ -174,27 +172,24 @@ def conv2d_backward_weight(
         n, end = chunk_start(chunk, samples), chunk_start(chunk + 1, samples)
         corner = (n * height + ky * s.dilation_y - s.top) * width + kx * s.dilation_x - s.left
         for g in range(s.groups):
+            lanes = g * group_out * item
+            target = ((chunk * kernel_y + wy) * kernel_x + wx) * tap + lanes
+            source = x.ctypes.data + corner * pixel + g * group_in * item
+            grads = grad_output.ctypes.data + n * out_h * out_w * grad + lanes
             multiply(
                 one,
                 item,
-                rows,
-                partial.ctypes.data
-                + ((chunk * kernel_y + wy) * kernel_x + wx) * tap
-                + g * group_out * item,
-                grad,
-                x.ctypes.data + corner * pixel + g * group_in * item,
-                item,
-                height * width * pixel,
-                s.stride_y * width * pixel,
-                s.stride_x * pixel,
-                grad_output.ctypes.data + n * out_h * out_w * grad + g * group_out * item,
-                out_h * out_w * grad,
-                out_w * grad,
-                grad,
-                end - n,
-                out_h,
-                out_w,
-                group_out,
+                (rows, group_out),
+                (partial.ctypes.data + target, grad),
+                (
+                    source,
+                    item,
+                    height * width * pixel,
+                    s.stride_y * width * pixel,
+                    s.stride_x * pixel,
+                ),
+                (grads, out_h * out_w * grad, out_w * grad, grad),
+                (end - n, out_h, out_w),
                 0,
                 0,
             )

@@ -5,11 +5,11 @@ They are what "show code" shows, what runs with the JIT switched off, and what t
 
 Accumulation order, the same for any thread count: a convolution adds kernel rows, kernel columns,
 input channels, starting from 0, bias last; its input gradient adds kernel rows, kernel columns,
-output channels; a weight gradient adds samples, output rows, output columns inside each of the fixed
-chunks of the batch, then the chunks in order. A dense layer adds inputs from 0, bias last; its input
-gradient adds outputs; its weight gradient adds samples. Every step is one fused multiply-add. Padding
-takes part as the zeros of a halo that the op has copied around the image; taps outside the memory
-that a kernel is given are left out.
+output channels; a weight gradient adds samples, output rows, output columns inside each of the
+fixed chunks of the batch, then the chunks in order. A dense layer adds inputs from 0, bias last;
+its input gradient adds outputs; its weight gradient adds samples. Every step is one fused
+multiply-add. Padding takes part as the zeros of a halo that the op has copied around the image;
+taps outside the memory that a kernel is given are left out.
 """
 
 from __future__ import annotations

@@ -1,0 +1,195 @@
+"""What a place of a session looks like in the terminal."""
+
+from __future__ import annotations
+
+import numpy as np
+from rich.columns import Columns
+from rich.table import Table
+from rich.text import Text
+
+from engine.commands.drawing import bar, picture_text
+from engine.commands.explaining import (
+    patch_grids,
+    show_stages,
+    terms_around,
+    terms_table,
+)
+from engine.commands.output import Output, number, percent, shape_text, table
+from engine.commands.runs import probabilities
+from engine.debug import Session, Stop
+from engine.errors import EngineError
+from engine.program import Operation
+from engine.typing import Array
+
+MAPS_SHOWN = 4
+
+
+def headline(session: Session) -> str:
+    """Return where a session stands in one line: phase, layer, channel, pixel, term."""
+    position = session.position
+    if session.at_end:
+        return "the end of the run"
+    parts = [position.phase, session.operation().layer]
+    if session.scheduler is not None:
+        parts.insert(0, f"epoch {position.epoch} batch {position.batch}")
+    if position.tensor is not None:
+        parts.append(position.tensor)
+    if position.channel is not None:
+        parts.append(f"channel {position.channel}")
+    if position.y is not None:
+        parts.append(f"pixel ({position.y}, {position.x})")
+    elif position.x is not None:
+        parts.append(f"pixel ({position.x})")
+    if position.term is not None:
+        parts.append(f"term {position.term}")
+    return " · ".join(parts)
+
+
+def statistics(array: Array) -> tuple[str, str, str, str]:
+    """Return least, mean and greatest value, and the share of zeros."""
+    values = np.asarray(array, np.float64)
+    zeros = percent(float(np.mean(values == 0)))
+    return number(values.min(), 4), number(values.mean(), 4), number(values.max(), 4), zeros
+
+
+OPERATION_COLUMNS = ("", "layer", "op", "result", "shape", "min", "mean", "max", "zeros", "ms")
+
+
+def operation_rows(session: Session, operation: Operation) -> list[tuple[str, ...]]:
+    """Return one row for each result of an operation that has run in this batch."""
+    rows = []
+    if operation.phase == "load":
+        array = session.program.read(operation.layer)
+        rows.append((operation.layer, "load", "", shape_text(array.shape), *statistics(array)))
+    else:
+        for result in operation.results:
+            array = session.program.read(f"{operation.layer}.{result}")
+            shown = result.replace(".gradient", " grad")
+            kind = operation.kind if operation.phase != "backward" else "backward"
+            rows.append((operation.layer, kind, shown, shape_text(array.shape), *statistics(array)))
+    elapsed = session.timings.get((operation.phase, operation.layer))
+    spent = f"{elapsed:.2f}" if elapsed else ""
+    return [
+        (str(operation.index) if not i else "", *row, spent if not i else "")
+        for i, row in enumerate(rows)
+    ]
+
+
+def operations_table(session: Session, operations: list[Operation]) -> Table:
+    """Return a table of what operations computed."""
+    rows = [row for operation in operations for row in operation_rows(session, operation)]
+    plain = all(not row[3] or row[3] == "output" for row in rows)
+    keep = [i for i in range(len(OPERATION_COLUMNS)) if not (plain and i == 3)]
+    columns = [OPERATION_COLUMNS[i] for i in keep]
+    return table(columns, [[row[i] for i in keep] for row in rows], right=("", *columns[-5:]))
+
+
+def show_stop(session: Session, stop: Stop, out: Output) -> None:
+    """Show where a session stands: what has run, the maps, the pixel, or the term."""
+    out.line()
+    out.line(headline(session), "bold reverse")
+    if stop.message:
+        out.line(stop.message, "yellow")
+    level = session.position.level
+    if session.at_end:
+        show_prediction(session, out)
+    elif level == "operation":
+        _show_operation(session, out)
+    elif level in ("tensor", "channel"):
+        _show_result(session, out)
+    else:
+        _show_element(session, out)
+
+
+def _show_operation(session: Session, out: Output) -> None:
+    """Show the operation that ran last, and name the next one."""
+    position = session.position
+    operations = session.program.operations
+    if position.operation:
+        before = operations[position.operation - 1]
+        out.show(operations_table(session, [before]))
+        if before.phase in ("load", "forward"):
+            _show_maps(session, before, out)
+    following = operations[position.operation]
+    results = ", ".join(following.results)
+    out.line(f"next: {following.kind} {following.layer} → {results}", "dim")
+
+
+def _show_maps(session: Session, operation: Operation, out: Output) -> None:
+    name = operation.layer if operation.phase == "load" else f"{operation.layer}.output"
+    array = session.program.read(name)[min(session.sample, session.program.batch - 1)]
+    if array.ndim != 3:
+        return
+    drawn = [picture_text(one, out.console) for one in array[:MAPS_SHOWN]]
+    width = out.console.width // (max(array.shape[2], 1) + 2)
+    if width:
+        out.show(Columns(drawn[:width], padding=(0, 2)))
+    hidden = len(array) - min(len(drawn), max(width, 1))
+    if hidden > 0:
+        out.line(f"and {hidden} more channels", "dim")
+
+
+def _show_result(session: Session, out: Output) -> None:
+    """Show a result, or one channel of it."""
+    operation, position = session.operation(), session.position
+    result = session.result()
+    array = session.program.read(f"{operation.layer}.{result}")
+    shape, chosen = array.shape, array[position.index] if position.level == "channel" else array
+    columns = ("result", "shape", "min", "mean", "max", "zeros")
+    row = (f"{operation.layer}.{result}", shape_text(shape), *statistics(chosen))
+    out.show(table(columns, [row], right=columns[2:]))
+    if np.ndim(chosen) == 2:
+        out.show(picture_text(chosen, out.console))
+        return
+    explanation = session.explain_position()
+    if explanation is not None:
+        out.line(explanation.sentence)
+        show_stages(explanation, out)
+
+
+def _show_element(session: Session, out: Output) -> None:
+    """Show one number, or the term of it that comes next."""
+    explanation = session.explain_position()
+    if explanation is None:
+        return
+    term = session.position.term
+    if term is None:
+        out.line(explanation.sentence)
+        show_stages(explanation, out)
+        return
+    if term >= len(explanation.terms):  # what follows the sum, or a computation without one
+        is_map = not len(explanation.terms)
+        show_stages(explanation, out, term if is_map else None)
+        return
+    grids = patch_grids(explanation, term)
+    if grids is not None:
+        out.show(grids)
+    out.show(terms_table(explanation, terms_around(explanation, term), term))
+    out.line(f"{explanation.formula}; order: {explanation.order}", "dim")
+
+
+def show_prediction(session: Session, out: Output) -> None:
+    """Show the most probable classes of the sample, if the model tells classes apart."""
+    model = session.model
+    if len(model.outputs) != 1 or len(model.output_shape) != 1:
+        return
+    try:
+        scores = session.program.read(model.node(model.outputs[0]).tensor)
+    except EngineError:
+        return
+    share = probabilities(model, scores)[min(session.sample, len(scores) - 1)]
+    best = np.argsort(-share, kind="stable")[:3]
+    rows = [(str(k), percent(float(share[k])), Text(bar(float(share[k])))) for k in best]
+    out.show(table(("class", "probability", ""), rows, right=("probability",)))
+
+
+def show_stack(session: Session, out: Output) -> None:
+    """Show the call stack around the current place."""
+    marks = {"done": ("✓", "dim"), "current": ("▶", "bold"), "waiting": (" ", "")}
+    frames = session.stack()
+    inner = max((i for i, frame in enumerate(frames) if frame.state == "current"), default=0)
+    for i, frame in enumerate(frames):
+        is_near = frame.depth <= 1 or frame.state == "current" or abs(i - inner) <= 2
+        if is_near:
+            mark, style = marks[frame.state]
+            out.line(f"{mark} {'  ' * frame.depth}{frame.title}  {frame.detail}", style)
