@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import ClassVar
 
 logger = logging.getLogger("convscope")
+logger.addHandler(logging.NullHandler())  # stderr belongs to the command line
 Sink = Callable[[str, str], object]
 
 
@@ -61,6 +62,8 @@ def report(error: BaseException) -> None:
     logger.error("%s\n%s", text, detail)
     if _Hooks.sink is None:
         _Hooks.waiting.append((text, detail))
+        if sys.stderr is not None:
+            sys.stderr.write(detail)
         return
     _Hooks.sink(text, detail)
 

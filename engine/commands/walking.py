@@ -48,40 +48,33 @@ def headline(session: Session) -> str:
 def statistics(array: Array) -> tuple[str, str, str, str]:
     """Return least, mean and greatest value, and the share of zeros."""
     values = np.asarray(array, np.float64)
-    zeros = percent(float(np.mean(values == 0)))
-    return number(values.min(), 4), number(values.mean(), 4), number(values.max(), 4), zeros
+    zeros = f"{100 * np.mean(values == 0):.0f} %"
+    return number(values.min(), 3), number(values.mean(), 3), number(values.max(), 3), zeros
 
 
-OPERATION_COLUMNS = ("", "layer", "op", "result", "shape", "min", "mean", "max", "zeros", "ms")
-
-
-def operation_rows(session: Session, operation: Operation) -> list[tuple[str, ...]]:
-    """Return one row for each result of an operation that has run in this batch."""
-    rows = []
-    if operation.phase == "load":
-        array = session.program.read(operation.layer)
-        rows.append((operation.layer, "load", "", shape_text(array.shape), *statistics(array)))
-    else:
-        for result in operation.results:
-            array = session.program.read(f"{operation.layer}.{result}")
-            shown = result.replace(".gradient", " grad")
-            kind = operation.kind if operation.phase != "backward" else "backward"
-            rows.append((operation.layer, kind, shown, shape_text(array.shape), *statistics(array)))
-    elapsed = session.timings.get((operation.phase, operation.layer))
-    spent = f"{elapsed:.2f}" if elapsed else ""
-    return [
-        (str(operation.index) if not i else "", *row, spent if not i else "")
-        for i, row in enumerate(rows)
-    ]
+STATISTICS = ("min", "mean", "max", "zeros")
 
 
 def operations_table(session: Session, operations: list[Operation]) -> Table:
-    """Return a table of what operations computed."""
-    rows = [row for operation in operations for row in operation_rows(session, operation)]
-    plain = all(not row[3] or row[3] == "output" for row in rows)
-    keep = [i for i in range(len(OPERATION_COLUMNS)) if not (plain and i == 3)]
-    columns = [OPERATION_COLUMNS[i] for i in keep]
-    return table(columns, [[row[i] for i in keep] for row in rows], right=("", *columns[-5:]))
+    """Return a table of what operations computed; all of them have run in this batch.
+
+    Forward operations are shown with their kind, the others with the names of their results.
+    """
+    by_kind = all(operation.phase in ("load", "forward", "loss") for operation in operations)
+    columns = ("", "layer", "op" if by_kind else "result", "shape", *STATISTICS, "ms")
+    made = table(columns, (), right=("", *STATISTICS, "ms"))
+    for operation in operations:
+        elapsed = session.timings.get((operation.phase, operation.layer))
+        first = (str(operation.index), operation.layer)
+        for result in operation.results:
+            is_load = operation.phase == "load"
+            name = operation.layer if is_load else f"{operation.layer}.{result}"
+            array = session.program.read(name)
+            what = operation.kind if by_kind else result.replace(".gradient", " grad")
+            spent = f"{elapsed:.2f}" if elapsed and first[0] else ""
+            made.add_row(*first, what, shape_text(array.shape), *statistics(array), spent)
+            first = ("", "")
+    return made
 
 
 def show_stop(session: Session, stop: Stop, out: Output) -> None:
@@ -135,7 +128,7 @@ def _show_result(session: Session, out: Output) -> None:
     result = session.result()
     array = session.program.read(f"{operation.layer}.{result}")
     shape, chosen = array.shape, array[position.index] if position.level == "channel" else array
-    columns = ("result", "shape", "min", "mean", "max", "zeros")
+    columns = ("result", "shape", *STATISTICS)
     row = (f"{operation.layer}.{result}", shape_text(shape), *statistics(chosen))
     out.show(table(columns, [row], right=columns[2:]))
     if np.ndim(chosen) == 2:

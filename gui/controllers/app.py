@@ -87,6 +87,7 @@ class AppController:
         self.files = Files(self.desk, window)
         self.breakpoints = Breakpoints(self.desk)
         self.appearance = Appearance(self.desk, window, self.show)
+        self.poll.answered["stages"] = self.inputs.show_stages
         self.inputs.open_run = self.files.open_run
         self.desk.session.run_changed.connect(self._run)
         self.desk.status.show_state("loading")

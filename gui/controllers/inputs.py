@@ -106,6 +106,10 @@ class Inputs:
         canvas.clear()
         self._desk.undo.push(StrokeCommand(canvas, before, canvas.strokes()))
 
+    def show_stages(self, text: object) -> None:
+        """Say what was done to a picture before the net saw it."""
+        self._desk.panels.input.file.stages.setText(str(text))
+
     def ask_file(self) -> None:
         """Ask for a picture file."""
         settings = self._desk.settings

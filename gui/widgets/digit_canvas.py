@@ -75,7 +75,7 @@ class _Sheet(Canvas):
 
     def _frame(self) -> QRectF:
         side = min(self.width(), self.height()) - 4.0
-        return QRectF((self.width() - side) / 2, (self.height() - side) / 2, side, side)
+        return QRectF((self.width() - side) / 2, 2, side, side)
 
     def _scale(self) -> float:
         return _RESOLUTION / max(self._frame().width(), 1.0)
@@ -172,7 +172,7 @@ class _Preview(Canvas):
         words = ("what the net sees", "the net sees", "net sees")
         fitting = [text for text in words if text_width(painter.font(), text) <= room.width()]
         painter.drawText(room, int(LEFT), fitting[0] if fitting else "net")
-        side = min(self.width() - 1.0, self.height() - 19.0)
+        side = min(self.width() - 2.0, self.height() - 20.0)
         ratio = self.ratio()
         if side * ratio > SIDE:
             side = int(side * ratio / SIDE) * SIDE / ratio

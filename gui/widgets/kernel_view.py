@@ -28,6 +28,7 @@ from gui.widgets.window_content import Array, Mode
 _MARGIN_LEFT, _MARGIN_TOP = 26, 18
 _BLOCK_GAP = 30
 _MOST_CELL = 22
+_STATISTICS_WIDTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,11 +337,20 @@ class _KernelDetail(Canvas):
         self._name, self._cursor = name, cursor
         self.update()
 
+    def _wide(self) -> bool:
+        """Return True if the statistics stand beside the kernel rather than below."""
+        return self.width() > self.height() * 1.2
+
     def _cell(self) -> float:
         if self._kernel is None:
             return 0.0
         kh, kw = self._kernel.shape
-        return float(int(min((self.width() - 16) / kw, (self.height() - 58) / kh, 64)))
+        width, height = self.width() - 16, self.height() - 32
+        if self._wide():
+            width -= _STATISTICS_WIDTH
+        else:
+            height -= 28
+        return float(int(min(width / kw, height / kh, 64)))
 
     def draw(self, painter: QPainter, area: QRectF) -> None:
         """Draw name, cells and statistics."""
@@ -354,7 +364,7 @@ class _KernelDetail(Canvas):
         line = QRectF(8, 6, self.width() - 16, 16)
         painter.drawText(line, int(LEFT), elided(painter.font(), title, line.width()))
         cell, (kh, kw) = self._cell(), kernel.shape
-        bottom = 26.0
+        corner = QPointF(8, 26 + 6)
         if cell >= 3:
             frame = QRectF(8, 26, kw * cell, kh * cell)
             painter.drawImage(frame, pixels.to_image(pixels.table(self._mode)[entries]))
@@ -377,7 +387,8 @@ class _KernelDetail(Canvas):
                 ky, kx = self._cursor
                 spot = QRectF(8 + kx * cell, 26 + ky * cell, cell, cell)
                 draw_outline(painter, spot, theme.colour("cursor"), self.ratio())
-            bottom = frame.bottom()
+            below = QPointF(8, frame.bottom() + 6)
+            corner = QPointF(frame.right() + 12, 26) if self._wide() else below
         painter.setFont(theme.mono(11))
         painter.setPen(theme.colour("muted"))
         finite = kernel[np.isfinite(kernel)].astype(np.float64)
@@ -386,9 +397,9 @@ class _KernelDetail(Canvas):
             f"mean {format_number(float(finite.mean()) if finite.size else float('nan'), 4)}",
         )
         for i, text in enumerate(lines):
-            top = bottom + 6 + i * 15
-            if top + 14 <= self.height():
-                painter.drawText(QRectF(8, top, self.width() - 12, 14), int(LEFT), text)
+            place = QRectF(corner.x(), corner.y() + i * 15, self.width() - corner.x() - 4, 14)
+            if place.bottom() <= self.height():
+                painter.drawText(place, int(LEFT), elided(painter.font(), text, place.width()))
 
     def tip_at(self, place: QPointF) -> str:
         """Return the exact weight under the pointer."""

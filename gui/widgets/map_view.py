@@ -454,7 +454,13 @@ class MapView(Canvas):
     def tip_at(self, place: QPointF) -> str:
         """Return the exact value under the pointer."""
         found = self.cell_at(place)
-        return "" if found is None else self._fact(*found)
+        if found is not None:
+            return self._fact(*found)
+        _, bar, _ = self._areas()
+        if bar is None or not bar.contains(place):
+            return ""
+        low, high = (format_full(np.float32(limit)) for limit in self._limits)
+        return f"{self._caption}\n{low} to {high}"
 
     def _fact(self, y: int, x: int) -> str:
         if self._map is None:

@@ -127,6 +127,14 @@ def _dark_text(mode: Mode, style: theme.Theme, faded: float) -> npt.NDArray[np.b
     return np.asarray(0.299 * red + 0.587 * green + 0.114 * blue > 140)
 
 
+def waiting_share() -> float:
+    """Return how far the colours of waiting cells move towards the panel.
+
+    Further in a light theme, where the black of inferno would otherwise turn into a heavy grey.
+    """
+    return 0.62 if theme.current().dark else 0.8
+
+
 def wants_dark_text(mode: Mode, faded: float = 0.0) -> npt.NDArray[np.bool_]:
     """Return for each entry whether dark text reads better on it than light text."""
     return _dark_text(mode, theme.current(), faded)

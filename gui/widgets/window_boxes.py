@@ -17,7 +17,7 @@ from gui.widgets.cells import draw_numbers
 from gui.widgets.numbers import MINUS
 from gui.widgets.window_content import Mode
 from gui.widgets.window_layout import COORDINATE, LABEL, Box
-from gui.widgets.window_stacks import FADED, Layer, waiting
+from gui.widgets.window_stacks import Layer, waiting
 
 Mask = npt.NDArray[np.bool_]
 
@@ -118,7 +118,8 @@ def _draw_cells(
     corners = [(left, top) for top in box.tops for left in box.lefts]
     style = theme.current()
     panel = theme.colour("panel")
-    solid, pale = _colours(layer.mode, 0.0, style), _colours(layer.mode, FADED, style)
+    share = pixels.waiting_share()
+    solid, pale = _colours(layer.mode, 0.0, style), _colours(layer.mode, share, style)
     wait = pixels.hatch_brush(waiting_colour(), ratio)
     padding = pixels.hatch_brush(theme.blend(style.panel, style.muted, 0.6), ratio, 4)
     stripes = pixels.hatch_brush(theme.blend(style.nonfinite, "#000000", 0.55), ratio, 5)
@@ -133,7 +134,7 @@ def _draw_cells(
         if entries[i] == 0:
             painter.fillRect(left, top, width, height, stripes)
     values = layer.values[part].ravel()
-    for waits, share in ((False, 0.0), (True, FADED)):
+    for waits, pale_share in ((False, 0.0), (True, share)):
         chosen = changed[(faded[changed] == waits) & ~blank[changed]]
         if chosen.size:
             draw_numbers(
@@ -143,7 +144,7 @@ def _draw_cells(
                 entries[chosen],
                 layer.mode,
                 (width, height),
-                share,
+                pale_share,
                 layer.whole,
             )
 

@@ -204,7 +204,7 @@ class GridsPane(ScrollCanvas):
             later = stacks.waiting(layer, self._cursor)
             colours = np.where(
                 later,
-                pixels.table(layer.mode, stacks.FADED)[layer.entries],
+                pixels.table(layer.mode, pixels.waiting_share())[layer.entries],
                 pixels.table(layer.mode)[layer.entries],
             )
             colours[np.broadcast_to(~layer.inside, colours.shape)] = padding

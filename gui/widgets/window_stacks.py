@@ -11,9 +11,6 @@ from gui.widgets import pixels
 from gui.widgets.numbers import cell_scale, is_whole
 from gui.widgets.window_content import Array, GridStack, Mode, WindowContent
 
-FADED = 0.62
-"""How far the colours of waiting taps move towards the panel."""
-
 _SHORT = {"input": "in", "weight": "w", "gradient": "grad", "output": "out", "state": "state"}
 
 

@@ -27,9 +27,8 @@ def health(maps: Array) -> str:
 
 def picture_mode(node: NodeInfo, maps: Array) -> Mode:
     """Return how the maps of a node become colours; inputs are pictures and grey."""
-    if not node.inputs and maps.size and float(np.nanmin(maps)) >= 0:
-        return "grey"
-    return best_mode(maps)
+    mode = best_mode(maps)
+    return "grey" if not node.inputs and mode == "nonnegative" else mode
 
 
 def thumbnail(node: NodeInfo, batch: Array, sample: int, computed: bool, note: str) -> Thumbnail:
@@ -93,9 +92,10 @@ def probabilities(output: Array) -> Array | None:
     values = output.astype(np.float64)
     if np.isfinite(values).all() and values.min() >= 0 and abs(values.sum() - 1) < 1e-3:
         return values
-    with np.errstate(all="ignore"):
-        shifted = np.exp(values - np.nanmax(values))
-        return np.asarray(shifted / np.nansum(shifted))
+    if not np.isfinite(values).all():
+        return np.full(values.size, np.nan)
+    shifted = np.exp(values - values.max())
+    return np.asarray(shifted / shifted.sum())
 
 
 class Ranges:

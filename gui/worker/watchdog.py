@@ -9,7 +9,7 @@ import time
 import traceback
 
 LATE_S = 0.25
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("convscope.watchdog")
 
 
 class Watchdog:
