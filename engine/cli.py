@@ -180,7 +180,8 @@ def _usage_text(error: Any) -> str:
     """Return what is wrong with the command line, and where its help is."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else NAME
-    return f"{error.format_message().rstrip('.')}; see {path} --help"
+    text = error.format_message().rstrip(".").replace("Value error, ", "")
+    return f"{text}; see {path} --help"
 
 
 def _complain(text: str, status: int) -> int:

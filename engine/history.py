@@ -28,12 +28,16 @@ class History:
     accuracies : list of float
         Validation accuracy of those epochs; of epochs without a validation set the accuracy in
         training.
+    right, seen : int
+        Right predictions, and samples with a class, of the epoch under way.
     """
 
     steps: list[float] = field(default_factory=list)
     epochs: list[float] = field(default_factory=list)
     validations: list[float] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
+    right: int = 0
+    seen: int = 0
 
     @property
     def loss(self) -> Array:
@@ -55,24 +59,41 @@ class History:
         """Accuracy of every epoch, float64."""
         return np.array(self.accuracies, np.float64)
 
-    def to_data(self) -> dict[str, list[float]]:
+    def tally(self, correct: int | None, samples: int) -> None:
+        """Count a batch of the epoch under way; None where targets are not classes."""
+        if correct is not None:
+            self.right, self.seen = self.right + correct, self.seen + samples
+
+    def finish_epoch(self, batches: int) -> float | None:
+        """Book an epoch of so many steps; return its training accuracy, None without classes."""
+        self.epochs.append(float(np.mean(self.steps[-batches:])))
+        accuracy = self.right / self.seen if self.seen else None
+        self.right = self.seen = 0
+        return accuracy
+
+    def to_data(self) -> dict[str, Any]:
         """Return the figures for a run file."""
-        return {name: [float(v) for v in getattr(self, name)] for name in SERIES}
+        series = {name: [float(v) for v in getattr(self, name)] for name in SERIES}
+        return {**series, "under_way": [self.right, self.seen]}
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> History:
         """Return the history that `to_data` wrote."""
         try:
-            return cls(*([float(v) for v in data[name]] for name in SERIES))
+            right, seen = (int(v) for v in data["under_way"])
+            steps, epochs, validations, accuracies = ([float(v) for v in data[n]] for n in SERIES)
+            return cls(steps, epochs, validations, accuracies, right, seen)
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(f"run file: the history is damaged ({error})") from error
 
-    def copy_lengths(self) -> tuple[int, int, int, int]:
-        """Return how long each list is, for `cut`."""
-        return len(self.steps), len(self.epochs), len(self.validations), len(self.accuracies)
-
-    def cut(self, lengths: tuple[int, int, int, int]) -> None:
-        """Forget what came after `copy_lengths` returned `lengths`."""
+    def mark(self) -> tuple[int, ...]:
+        """Return how much there is, for `cut`."""
         lists = (self.steps, self.epochs, self.validations, self.accuracies)
-        for values, length in zip(lists, lengths, strict=True):
+        return (*map(len, lists), self.right, self.seen)
+
+    def cut(self, mark: tuple[int, ...]) -> None:
+        """Forget what came after `mark` was returned."""
+        lists = (self.steps, self.epochs, self.validations, self.accuracies)
+        for values, length in zip(lists, mark, strict=False):
             del values[length:]
+        self.right, self.seen = mark[-2:]

@@ -99,7 +99,7 @@ class Snapshot:
     epoch: int
     batch: int
     global_step: int
-    history: tuple[int, int, int, int]
+    history: tuple[int, ...]
     parameters: dict[str, Array]
     moments: dict[str, tuple[Array, ...]]
     state: dict[str, Array]
@@ -355,6 +355,9 @@ class Scheduler:
         early: EarlyStopping | None,
     ) -> None:
         last_epoch = self.epoch + (1 if epochs is None else epochs)
+        if self.batch >= len(loader):
+            # A listener that raised after an epoch's last batch left the end of the epoch to do.
+            self._finish_epoch(validation, time.perf_counter(), len(loader))
         planned = (
             steps if steps is not None else (last_epoch - self.epoch) * len(loader) - self.batch
         )
@@ -362,22 +365,15 @@ class Scheduler:
         self.emit(FitStarted(planned, last_epoch - self.epoch))
         best, best_loss, waited, reason = None, np.inf, 0, "finished"
         epoch_start = time.perf_counter()
-        right = seen = 0
-        counted = False
         while self.global_step < last_step and (steps is not None or self.epoch < last_epoch):
             if not self._wait():
                 reason = "stopped"
                 break
-            # A listener that raised after an epoch's last batch leaves the end of the epoch to do.
-            if self.batch < len(loader):
-                correct, samples = self._train_batch(loader)
-                counted = correct is not None
-                right, seen = right + (correct or 0), seen + samples
+            self._train_batch(loader)
             if self.batch < len(loader):
                 continue
-            accuracy = right / seen if counted and seen else None
-            loss = self._finish_epoch(validation, accuracy, epoch_start, len(loader))
-            epoch_start, right, seen = time.perf_counter(), 0, 0
+            loss = self._finish_epoch(validation, epoch_start, len(loader))
+            epoch_start = time.perf_counter()
             if early is not None and loss is not None:
                 waited += 1
                 if loss < best_loss - early.min_delta:
@@ -398,7 +394,7 @@ class Scheduler:
                 self.emit(Resumed(self.global_step))
         return not self._stop.is_set()
 
-    def _train_batch(self, loader: Batches) -> tuple[int | None, int]:
+    def _train_batch(self, loader: Batches) -> None:
         start = time.perf_counter()
         x, y = loader.batch(self.epoch, self.batch)
         loss = self.step(x, y)
@@ -415,16 +411,16 @@ class Scheduler:
         )
         # Move on first: a listener that raises must not make this batch count twice.
         self.batch += 1
+        self.history.tally(correct, len(y))
         self.emit(event)
-        return correct, len(y)
 
     def _finish_epoch(
-        self, validation: Examples | None, accuracy: float | None, start: float, batches: int
+        self, validation: Examples | None, start: float, batches: int
     ) -> float | None:
         """Move to the next epoch, evaluate, and return the validation loss."""
         self.batch, self.epoch = 0, self.epoch + 1
-        loss = float(np.mean(self.history.steps[-batches:]))
-        self.history.epochs.append(loss)
+        accuracy = self.history.finish_epoch(batches)
+        loss = self.history.epochs[-1]
         validation_loss = None
         if validation is not None:
             result = self.evaluate(validation)
@@ -474,7 +470,7 @@ class Scheduler:
             self.epoch,
             self.batch,
             self.global_step,
-            self.history.copy_lengths(),
+            self.history.mark(),
             {name: p.attached().capture() for name, p in self.model.parameters.items()},
             {name: tuple(m.capture() for m in moments) for name, moments in self.moments.items()},
             {name: buffer.capture() for name, buffer in self.model.state.buffers.items()},

@@ -231,9 +231,14 @@ class Application:
         """Show the window, then start the worker and open the run."""
         self.window.show()
         self.window.activateWindow()
-        self.window.panels.map.view.setFocus()
+        for panel in (self.window.panels.map, self.window.panels.network):
+            if panel.isVisible():  # a picture has the focus, so that the arrows step at once
+                panel.view.setFocus()
+                break
         self.controller.start()
         options = self.options
+        if not options.private:
+            self.controller.greet()
         if options.run:
             self.worker.submit("open_run", options.run)
         else:

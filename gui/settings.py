@@ -35,6 +35,8 @@ class Settings:
         Panels cannot be dragged.
     confirm_close : bool
         Ask before closing while a training runs.
+    greeted : bool
+        Whether the hint of the first start has been shown.
     recent : list of str
         Run files, newest first.
     folders : dict
@@ -52,6 +54,7 @@ class Settings:
     speed: float = 30.0
     locked: bool = False
     confirm_close: bool = True
+    greeted: bool = False
     recent: list[str] = field(default_factory=list)
     folders: dict[str, str] = field(default_factory=dict)
     geometry: str = ""

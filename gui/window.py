@@ -166,6 +166,7 @@ class MainWindow(QMainWindow):
         """
         self.layout_name = name
         self.toolbar.show_layout(name)
+        self.toolbar.name_buttons(self.width())
         node = layouts.arrangement(name, self.width(), self.height())
         layouts.arrange(self.host, self.panels, node)
         self._arranged = False

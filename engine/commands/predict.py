@@ -28,7 +28,7 @@ from engine.errors import ConfigurationError
 def predict(
     run: RunArgument,
     pictures: Annotated[
-        list[Path] | None, typer.Argument(metavar="[PICTURE]...", help="PNG, JPEG, BMP or WebP.")
+        list[Path] | None, typer.Argument(metavar="PICTURE...", help="PNG, JPEG, BMP or WebP.")
     ] = None,
     data: Annotated[
         str | None,

@@ -40,7 +40,7 @@ HELP = "n over  i into  o out  b back  r run  s stack  ? help  q leave"
 
 def step(
     run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="A run file; the LeNet-5 inside by default.")
+        str, typer.Argument(metavar="RUN", help="A run file; the LeNet-5 inside by default.")
     ] = BUNDLED,
     is_tour: Annotated[
         bool, typer.Option("--tour", help="Walk the whole way without asking for keys.")

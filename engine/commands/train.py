@@ -107,6 +107,10 @@ def train(
     """Train a network and save the run. Ctrl-C saves and leaves; --resume goes on."""
     out = Output(as_json)
     check_output(output)
+    if learning_rate is not None and not (0 < learning_rate < math.inf):
+        raise ConfigurationError(
+            f"--learning-rate: expected a number above 0, received {learning_rate}"
+        )
     if resume is not None:
         for option, value in (("--model", model), ("--learning-rate", learning_rate)):
             if value is not None:

@@ -61,7 +61,9 @@ def operations_table(session: Session, operations: list[Operation]) -> Table:
     Forward operations are shown with their kind, the others with the names of their results.
     """
     by_kind = all(operation.phase in ("load", "forward", "loss") for operation in operations)
-    columns = ("", "layer", "op" if by_kind else "result", "shape", *STATISTICS, "ms")
+    is_backward = all(operation.phase == "backward" for operation in operations)
+    what = "op" if by_kind else "gradient of" if is_backward else "result"
+    columns = ("", "layer", what, "shape", *STATISTICS, "ms")
     made = table(columns, (), right=("", *STATISTICS, "ms"))
     for operation in operations:
         elapsed = session.timings.get((operation.phase, operation.layer))
@@ -70,7 +72,7 @@ def operations_table(session: Session, operations: list[Operation]) -> Table:
             is_load = operation.phase == "load"
             name = operation.layer if is_load else f"{operation.layer}.{result}"
             array = session.program.read(name)
-            what = operation.kind if by_kind else result.replace(".gradient", " grad")
+            what = operation.kind if by_kind else result.removesuffix(".gradient")
             spent = f"{elapsed:.2f}" if elapsed and first[0] else ""
             made.add_row(*first, what, shape_text(array.shape), *statistics(array), spent)
             first = ("", "")

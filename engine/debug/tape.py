@@ -9,8 +9,6 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 
-import numpy as np
-
 from engine.debug.position import Position
 from engine.debug.timeline import Timeline
 from engine.errors import ConfigurationError, DataError
@@ -240,14 +238,17 @@ class TrainingTape(Tape):
     def advance(self) -> None:
         """Book the finished step and move to the next batch."""
         scheduler = self.scheduler
-        scheduler.history.steps.append(float(self.program.read("loss.output")[0]))
+        history = scheduler.history
+        history.steps.append(float(self.program.read("loss.output")[0]))
+        if self.y is not None:
+            history.tally(scheduler.correct_predictions(self.program, self.y), len(self.y))
         scheduler.global_step += 1
         scheduler.batch += 1
         if scheduler.batch == len(self.loader):
             scheduler.batch, scheduler.epoch = 0, scheduler.epoch + 1
-            scheduler.history.epochs.append(
-                float(np.mean(scheduler.history.steps[-len(self.loader) :]))
-            )
+            accuracy = history.finish_epoch(len(self.loader))
+            if accuracy is not None:
+                history.accuracies.append(accuracy)
         self._begin()
 
     def before(self, epoch: int, batch: int) -> tuple[int, int] | None:

@@ -88,8 +88,9 @@ def _write(target: Path, content: bytes) -> None:
     """Write a file so that it is either the old one or the new one, also after a power failure."""
     temporary: Path | None = None
     try:
+        _sweep(target)
         handle, name = tempfile.mkstemp(
-            prefix=f".{target.name}.", suffix=".part", dir=target.parent
+            prefix=f".{target.name}.{os.getpid()}.", suffix=PART, dir=target.parent
         )
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:

@@ -29,6 +29,11 @@ from gui.views.toolbar import ToolBar
 from gui.worker.thread import Worker
 from gui.worker.watchdog import Watchdog
 
+HINT = (
+    "The amber layer runs next. Press → to run it, ↓ to go inside, ← to take the step back; "
+    "click any pixel to see how it came about."
+)
+
 
 class AppWindow(FileWindow, LayoutWindow, Protocol):
     """The window as the app needs it."""
@@ -94,6 +99,12 @@ class AppController:
         self.desk.playback.set_speed(settings.speed)
         window.toolbar.show_speed(settings.speed)
         window.close_guard = self.may_close
+
+    def greet(self) -> None:
+        """Say the one thing a newcomer needs, once."""
+        if not self.settings.greeted:
+            self.settings.greeted = True
+            self.desk.notify("info", HINT, "")
 
     def _run(self, run: RunInfo) -> None:
         self.window.facts.setText(f"{run.title}   {run.facts}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,10 +45,7 @@ def image_array(image: QImage) -> Array:
     painter.drawImage(0, 0, image)
     painter.end()
     plain = flat.convertToFormat(QImage.Format.Format_RGB888)
-    bits = plain.constBits()
-    if bits is None:
-        return np.zeros((1, 1, 3), np.uint8)
-    data = bytes(bits.asstring(plain.sizeInBytes()))
+    data = bytes(plain.constBits().asstring(plain.sizeInBytes()))
     rows = np.frombuffer(data, np.uint8).reshape(plain.height(), plain.bytesPerLine())
     return rows[:, : plain.width() * 3].reshape(plain.height(), plain.width(), 3).copy()
 
@@ -59,7 +58,6 @@ class Inputs:
         panel = desk.panels.input
         panel.dataset.chosen.connect(lambda name, number: self._send("show_sample", name, number))
         panel.dataset.moved.connect(self.move)
-        panel.draw.clear_wanted.connect(self.clear)
         panel.canvas.changed.connect(self.drawn)
         panel.canvas.stroke_finished.connect(
             lambda before, after: desk.undo.push(StrokeCommand(panel.canvas, before, after))
@@ -77,7 +75,7 @@ class Inputs:
         desk.on("input.mistake", lambda: self.move(None, "mistake", None))
         desk.on("input.clear", self.clear)
         desk.session.run_changed.connect(self._run)
-        self.open_run = lambda path: desk.worker.submit("open_run", path)
+        self.open_run: Callable[[str], None] = partial(desk.worker.submit, "open_run")
 
     def _send(self, command: str, *arguments: object) -> None:
         self._desk.worker.submit(command, *arguments)
@@ -101,10 +99,7 @@ class Inputs:
 
     def clear(self) -> None:
         """Wipe the canvas; it can be undone."""
-        canvas = self._desk.panels.input.canvas
-        before = canvas.strokes()
-        canvas.clear()
-        self._desk.undo.push(StrokeCommand(canvas, before, canvas.strokes()))
+        self._desk.panels.input.canvas.clear()
 
     def show_stages(self, text: object) -> None:
         """Say what was done to a picture before the net saw it."""

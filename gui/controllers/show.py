@@ -67,7 +67,8 @@ class Show:
             (
                 old is None
                 or old.kernels is not snapshot.kernels
-                or self._kernel != desk.selection.kernel,
+                or self._kernel != desk.selection.kernel
+                or old.index != snapshot.index,
                 self._kernels,
             ),
             (
@@ -165,9 +166,12 @@ class Show:
             self._desk.panels.prediction.show_prediction(self._now.prediction)
 
     def _kernels(self) -> None:
-        self._kernel = self._desk.selection.kernel
+        self._kernel = chosen = self._desk.selection.kernel
+        kernels = self._now.kernels
+        if kernels is not None and not kernels.borrowed and self._now.tensor == "output":
+            chosen = (self.place()[0], chosen[1])  # the kernel that makes the shown map
         if self._desk.panels.kernels.on_screen:
-            self._desk.panels.kernels.show_kernels(self._now.kernels, self._desk.selection.kernel)
+            self._desk.panels.kernels.show_kernels(kernels, chosen)
 
     def _breakpoints(self) -> None:
         now = self._now

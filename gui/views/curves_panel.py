@@ -10,6 +10,8 @@ from gui.models.state import CurvesModel
 from gui.views.panel import Panel
 from gui.widgets.numbers import format_number
 
+MANY = 1000
+
 
 class CurvesPanel(Panel):
     """Two plots over the same steps; pyqtgraph is imported when the panel is first seen."""
@@ -68,6 +70,8 @@ class CurvesPanel(Panel):
             (self.accuracy, "training", model.accuracy_steps, model.accuracies),
             (self.accuracy, "validation", model.validation_steps, model.validation_accuracies),
         )
+        if self._known[0] == 0 and len(model.losses) > MANY:
+            self.loss.set_log(True)  # a long run: what matters is far below where it began
         for number, (view, key, xs, ys) in enumerate(curves):
             start = self._known[number]
             if len(xs) > start:

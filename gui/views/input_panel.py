@@ -9,7 +9,6 @@ from PyQt6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSlider,
     QSpinBox,
     QStackedWidget,
     QTabBar,
@@ -18,7 +17,7 @@ from PyQt6.QtWidgets import (
 )
 
 from gui.models.snapshot import Box, Picture, RunInfo
-from gui.views.panel import Panel, flat_button
+from gui.views.panel import Panel
 from gui.widgets.digit_canvas import DigitCanvas
 from gui.widgets.image_view import InputView
 
@@ -99,41 +98,6 @@ class DatasetPage(QWidget):
         self.moved.emit(self.dataset.currentText(), move, self.label_filter.currentIndex() - 1)
 
 
-class DrawPage(QWidget):
-    """Pen, eraser and clear; the canvas itself takes the place of the picture."""
-
-    tool_chosen = pyqtSignal(str)
-    pen_chosen = pyqtSignal(float)
-    clear_wanted = pyqtSignal()
-
-    def __init__(self) -> None:
-        super().__init__()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(8, 6, 8, 8)
-        row.setSpacing(4)
-        self.pen = flat_button("Pen", "Draw", checkable=True)
-        self.eraser = flat_button("Eraser", "Rub out", checkable=True)
-        clear = flat_button("Clear", "Wipe the canvas")
-        self.pen_size = QSlider(Qt.Orientation.Horizontal)
-        self.pen_size.setAccessibleName("Width of the pen")
-        self.pen_size.setToolTip("Width of the pen")
-        self.pen_size.setRange(10, 40)
-        self.pen_size.setValue(20)
-        self.pen.setChecked(True)
-        for widget in (self.pen, self.eraser, clear):
-            row.addWidget(widget)
-        row.addWidget(self.pen_size, 1)
-        self.pen.clicked.connect(lambda: self._choose("pen"))
-        self.eraser.clicked.connect(lambda: self._choose("eraser"))
-        clear.clicked.connect(lambda: self.clear_wanted.emit())
-        self.pen_size.valueChanged.connect(lambda value: self.pen_chosen.emit(value / 10))
-
-    def _choose(self, tool: str) -> None:
-        self.pen.setChecked(tool == "pen")
-        self.eraser.setChecked(tool == "eraser")
-        self.tool_chosen.emit(tool)
-
-
 class FilePage(QWidget):
     """Open, drop or paste."""
 
@@ -209,20 +173,18 @@ class InputPanel(Panel):
         self.tabs.setUsesScrollButtons(False)
         self.tabs.setElideMode(Qt.TextElideMode.ElideNone)
         self.pages = QStackedWidget()
-        self.dataset, self.draw = DatasetPage(), DrawPage()
+        self.dataset = DatasetPage()
         self.file, self.synthetic = FilePage(), SyntheticPage()
         for name, page in zip(
-            TABS, (self.dataset, self.draw, self.file, self.synthetic), strict=True
+            TABS, (self.dataset, QWidget(), self.file, self.synthetic), strict=True
         ):
             self.tabs.addTab(name)
             self.pages.addWidget(page)
         self.pages.setFixedHeight(74)
-        self.column.addWidget(self.upper, 1)
         self.column.addWidget(self.tabs)
+        self.column.addWidget(self.upper, 1)
         self.column.addWidget(self.pages)
         self.tabs.currentChanged.connect(self._turn)
-        self.draw.tool_chosen.connect(self.canvas.set_tool)
-        self.draw.pen_chosen.connect(self.canvas.set_pen_size)
         self.view.hovered.connect(self.hovered)
         self.view.hover_left.connect(self.hover_left)
         self.view.dropped.connect(self.files_dropped)
@@ -230,7 +192,9 @@ class InputPanel(Panel):
 
     def _turn(self, row: int) -> None:
         self.pages.setCurrentIndex(row)
-        self.upper.setCurrentIndex(1 if TABS[row] == "Draw" else 0)
+        drawing = TABS[row] == "Draw"  # the canvas brings its own tools
+        self.upper.setCurrentIndex(1 if drawing else 0)
+        self.pages.setVisible(not drawing)
 
     def show_tab(self, name: str) -> None:
         """Turn to a tab."""

@@ -68,7 +68,7 @@ class MosaicPanel(Panel):
             return
         count, rows, columns = maps.layout.maps_shape
         self.head.set_title(f"{maps.layer} · {count} map{'s' * (count != 1)}")
-        self.head.set_detail(f"{rows}×{columns}" + (" · ahead" if maps.ahead else ""))
+        self.head.set_detail(f"{rows}×{columns}")
         self.view.set_maps(maps.maps, maps.mode, limits=maps.limits)
         if maps.revealed is None:
             self.view.set_revealed(None)

@@ -21,11 +21,6 @@ from PyQt6.QtWidgets import (
 from gui.actions import DEBUG_BAR, TRAIN_BAR, by_id
 from gui.views.panel import mono_label
 
-WIDE = 1880
-"""From this width on buttons show their keys."""
-ROOMY = 1420
-"""From this width on buttons have a sign before the word."""
-
 
 class ToolBar(QToolBar):
     """Built from the action table.
@@ -57,12 +52,14 @@ class ToolBar(QToolBar):
         space.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.addWidget(space)
         self.layouts = QButtonGroup(self)
-        self.addWidget(self._layout_switch(layouts))
+        self._switch = self._layout_switch(layouts)
+        self.addWidget(self._switch)
         self.search = QToolButton()
         self.search.setDefaultAction(actions["view.palette"])
         self.search.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
         self.search.setAccessibleName("Search commands")
         self.addWidget(self.search)
+        self._shown = "debug"
         self.show_group("debug")
         self.name_buttons(0)
 
@@ -102,6 +99,7 @@ class ToolBar(QToolBar):
         self.speed_label.setFixedWidth(62)
         for widget in (label, self.slider, self.speed_label):
             row.addWidget(widget)
+        box.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
         self.slider.valueChanged.connect(self._slide)
         return box
 
@@ -143,6 +141,7 @@ class ToolBar(QToolBar):
 
     def show_group(self, key: str) -> None:
         """Show the stepping or the training buttons."""
+        self._shown = key
         for name, place in self._places.items():
             if place is not None:
                 place.setVisible(name == key)
@@ -150,16 +149,33 @@ class ToolBar(QToolBar):
             self._speed_place.setVisible(key == "debug")
 
     def name_buttons(self, width: int) -> None:
-        """Write words, signs and, where there is room, keys on the buttons."""
+        """Write words on the buttons, and signs and keys as far as `width` pixels allow."""
+        for level in (2, 1, 0):
+            self._write(level)
+            if self._needed() <= width:
+                return
+
+    def _write(self, level: int) -> None:
         for action_id, button in self._buttons.items():
             entry = by_id(action_id)
-            sign = f"{entry.icon} " if entry.icon and width >= ROOMY else ""
-            keys = f"  {entry.keys[0]}" if entry.keys and width >= WIDE else ""
+            sign = f"{entry.icon} " if entry.icon and level else ""
+            keys = f"  {entry.keys[0]}" if entry.keys and level == 2 else ""
             # The button takes its text from the action, anew whenever that changes.
             action = button.defaultAction()
             if action is not None:
                 action.setIconText(f"{sign}{entry.word}{keys}")
         search = self.search.defaultAction()
         if search is not None:
-            long = "Search commands   Ctrl+Shift+P"
-            search.setIconText(long if width >= WIDE else "Commands")
+            search.setIconText("Commands  Ctrl+Shift+P" if level == 2 else "Commands")
+
+    def _needed(self) -> int:
+        """Return the width of all that is shown."""
+        group = self._groups[self._shown]
+        widgets = [group, self._switch, self.search]
+        widgets += [self._speed] if self._shown == "debug" else []
+        for button in group.findChildren(QToolButton):
+            button.updateGeometry()
+        layout = group.layout()
+        if layout is not None:
+            layout.activate()
+        return sum(widget.sizeHint().width() for widget in widgets) + 60

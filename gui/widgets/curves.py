@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,41 +12,13 @@ from PyQt6.QtGui import QColor, QPen
 from PyQt6.QtWidgets import QHBoxLayout, QLabel, QStackedLayout, QToolButton, QVBoxLayout, QWidget
 
 from gui import theme
-from gui.widgets.numbers import MINUS, significant
+from gui.widgets.curve_data import Series, ValueAxis, smoothed, thinned
+from gui.widgets.numbers import significant
 from gui.widgets.window_content import Array
 
 _REDRAW_MS = 40
 """Curves are drawn at most this often, however fast numbers arrive."""
-_STRONG_POINTS = 800
-"""Thick lines are slow in Qt: the smoothed curve is thinned to this many points."""
 _MOST_MARKS = 200
-
-
-@dataclass(slots=True)
-class _Series:
-    """A growing curve; capacity doubles, so appending stays cheap."""
-
-    title: str
-    token: str
-    raw: bool
-    points: bool
-    x: Array = field(default_factory=lambda: np.zeros(256))
-    y: Array = field(default_factory=lambda: np.zeros(256))
-    count: int = 0
-
-    def extend(self, xs: Array, ys: Array) -> None:
-        """Add points."""
-        needed = self.count + len(xs)
-        while needed > len(self.x):
-            self.x = np.concatenate([self.x, np.zeros(len(self.x))])
-            self.y = np.concatenate([self.y, np.zeros(len(self.y))])
-        part = slice(self.count, needed)
-        self.x[part], self.y[part] = xs, ys
-        self.count = needed
-
-    def data(self) -> tuple[Array, Array]:
-        """Return x and y."""
-        return self.x[: self.count], self.y[: self.count]
 
 
 class CurveView(QWidget):
@@ -63,14 +33,14 @@ class CurveView(QWidget):
         self.setAccessibleName("Training curves")
         self.setProperty("surface", "panel")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self._series: dict[str, _Series] = {}
+        self._series: dict[str, Series] = {}
         self._items: dict[str, tuple[Any, Any]] = {}
         self._marks: list[tuple[float, str, str, Any]] = []
         self._bad_lines: list[Any] = []
         self._log = False
         self._cursor: float | None = None
         theme.configure_plots()
-        self._plot: Any = pg.PlotWidget(self, axisItems={"left": _ValueAxis("left")})
+        self._plot: Any = pg.PlotWidget(self, axisItems={"left": ValueAxis("left")})
         self._build_plot()
         self._legend, self._readout = QLabel(self), QLabel(self)
         self._log_button = QToolButton(self)
@@ -167,7 +137,7 @@ class CurveView(QWidget):
         """
         if key in self._series:
             return
-        self._series[key] = _Series(title, colour_token, raw, points)
+        self._series[key] = Series(title, colour_token, raw, points)
         item = self._plot.getPlotItem()
         faint = pg.PlotDataItem(autoDownsample=True, downsampleMethod="peak", clipToView=True)
         strong = pg.PlotDataItem()
@@ -265,10 +235,10 @@ class CurveView(QWidget):
             shown = finite & (y > 0) if self._log else finite
             if series.raw:
                 faint.setData(x[shown], y[shown])
-                strong.setData(*_thinned(x[shown], smoothed(y[shown])))
+                strong.setData(*thinned(x[shown], smoothed(y[shown])))
             else:
                 faint.setData([], [])
-                strong.setData(*_thinned(x[shown], y[shown]))
+                strong.setData(*thinned(x[shown], y[shown]))
         self._show_bad(bad)
         self._update_legend()
 
@@ -392,68 +362,9 @@ class CurveView(QWidget):
         return bool(super().eventFilter(watched, event))
 
 
-class _ValueAxis(pg.AxisItem):  # type: ignore[misc]  # pyqtgraph has no types
-    """Vertical axis whose logarithmic ticks are 1, 2, 5 per decade and never touch."""
-
-    def tickValues(self, low: float, high: float, size: float) -> list[tuple[Any, list[float]]]:  # noqa: N802
-        """Choose ticks; in logarithmic mode `low` and `high` are exponents."""
-        if not self.logMode:
-            levels: list[tuple[Any, list[float]]] = []
-            count = 0
-            for step, values in super().tickValues(low, high, size):
-                count += len(values)
-                if count > max(int(size / 20), 1) and levels:
-                    break
-                levels.append((step, list(values)))
-            return levels
-        room = max(int(size / 22), 1)
-        for digits in ((1, 2, 5), (1, 3), (1,)):
-            ticks = [
-                power + math.log10(digit)
-                for power in range(math.floor(low) - 1, math.ceil(high) + 1)
-                for digit in digits
-            ]
-            ticks = [tick for tick in ticks if low <= tick <= high]
-            if len(ticks) <= room:
-                return [(None, ticks)]
-        every = -(-len(ticks) // room)
-        return [(None, ticks[::every])]
-
-    def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:  # noqa: N802
-        """Write ticks with true minus signs."""
-        if self.logMode:
-            return [f"{10**value:.3g}".replace("-", MINUS) for value in values]
-        return [
-            str(text).replace("-", MINUS) for text in super().tickStrings(values, scale, spacing)
-        ]
-
-
-def smoothed(values: Array) -> Array:
-    """Return the centred running mean over about an eightieth of a curve; it does not lag."""
-    half = len(values) // 160
-    if half < 1:
-        return values
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    at = np.arange(len(values))
-    first, last = np.maximum(at - half, 0), np.minimum(at + half + 1, len(values))
-    mean: Array = (sums[last] - sums[first]) / (last - first)
-    return mean
-
-
 def _pen(token: str, alpha: float = 1.0, width: float = 1.0) -> QPen:
     shade: QColor = theme.colour(token, alpha)
     pen = QPen(shade)
     pen.setCosmetic(True)
     pen.setWidthF(width)
     return pen
-
-
-def _thinned(x: Array, y: Array) -> tuple[Array, Array]:
-    """Average neighbouring points so that few enough are left for a thick line."""
-    if len(x) <= _STRONG_POINTS:
-        return x, y
-    edges = np.linspace(0, len(x), _STRONG_POINTS + 1).astype(int)[:-1]
-    counts = np.diff(np.append(edges, len(x)))
-    middle = np.add.reduceat(x, edges) / counts, np.add.reduceat(y, edges) / counts
-    # the last point stays itself: the end of the curve is what one watches
-    return np.append(middle[0], x[-1]), np.append(middle[1], y[-1])

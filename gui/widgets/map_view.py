@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from PyQt6.QtCore import QLineF, QPointF, QRectF, QSize, Qt, pyqtSignal
+from PyQt6.QtCore import QPointF, QRectF, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPen, QResizeEvent, QWheelEvent
 from PyQt6.QtWidgets import QWidget
 
@@ -18,13 +18,13 @@ from gui.widgets.canvas import (
     draw_lines,
     draw_outline,
     elided,
-    metrics,
     snap,
     waiting_colour,
 )
 from gui.widgets.cells import draw_numbers
 from gui.widgets.colour_bar import BAR_WIDTH, Spread, draw_colour_bar, labels_width, spread_of
-from gui.widgets.numbers import cell_scale, column_for, format_full, is_whole
+from gui.widgets.map_statistics import draw_statistics, grid_lines, statistics_of, statistics_text
+from gui.widgets.numbers import cell_scale, format_full, is_whole
 from gui.widgets.window_content import Array, Mode
 
 Box = tuple[int, int, int, int, str]
@@ -116,7 +116,7 @@ class MapView(Canvas):
         self._scale = cell_scale(data)
         unit = f" · cells {self._scale[1]}" if self._scale[1] else ""
         self._caption = f"{scope} range" + (f" · {clip_note}" if clip_note else "") + unit
-        self._statistics = _statistics(data)
+        self._statistics = statistics_of(data)
         self._spread = spread_of(data, self._limits)
         self._image = None
         self._tell_pick()
@@ -307,7 +307,7 @@ class MapView(Canvas):
                     elided(painter.font(), self._caption, width),
                 )
         if statistics is not None:
-            self._draw_statistics(painter, statistics)
+            draw_statistics(painter, statistics, self._statistics)
 
     def _visible_cells(self, frame: QRectF) -> tuple[int, int, int, int]:
         """Return the half-open rows and columns that the frame shows."""
@@ -341,7 +341,7 @@ class MapView(Canvas):
         corner = self._corner()
         painter.setPen(QPen(theme.colour("line"), 1 / ratio))
         if cell >= 12:
-            draw_lines(painter, _grid(target, cell, bottom - top, right - left))
+            draw_lines(painter, grid_lines(target, cell, bottom - top, right - left))
         else:
             painter.drawRect(target)
         self._draw_waiting(painter, (top, left, bottom, right))
@@ -360,14 +360,8 @@ class MapView(Canvas):
         if self._revealed is None:
             return
         top, left, bottom, right = cells
-        brush = pixels.hatch_brush(waiting_colour(), self.ratio())
-        for y in range(top, bottom):
-            line = ~self._revealed[y, left:right]
-            edges = np.flatnonzero(np.diff(np.concatenate([[0], line.astype(np.int8), [0]])))
-            for start, end in edges.reshape(-1, 2).tolist():
-                area = self._cell_area(y, left + start)
-                area.setWidth(area.width() * (end - start))
-                painter.fillRect(area, brush)
+        mask, corner = ~self._revealed[top:bottom, left:right], self._cell_area(top, left).topLeft()
+        pixels.hatch_where(painter, mask, corner, self._cell(), waiting_colour(), self.ratio())
 
     def _draw_numbers(
         self, painter: QPainter, cells: tuple[int, int, int, int], cell: float
@@ -419,35 +413,9 @@ class MapView(Canvas):
             0 <= i < size for i, size in zip(place, self._map.shape, strict=True)
         )
 
-    def _draw_statistics(self, painter: QPainter, area: QRectF) -> None:
-        rows = self.statistics_text()
-        height = 17.0
-        painter.setFont(theme.mono(11))
-        label = metrics(painter.font()).horizontalAdvance("mean ") + 2
-        for i, (name, text) in enumerate(rows):
-            y = area.top() + i * height
-            if y + height > area.bottom():
-                break
-            bad = name == "NaN" and self._statistics["nonfinite"] > 0
-            painter.setPen(theme.colour("muted"))
-            painter.drawText(QRectF(area.left(), y, label, height), int(LEFT), name)
-            painter.setPen(theme.colour("nonfinite" if bad else "text"))
-            painter.drawText(
-                QRectF(area.left() + label, y, area.width() - label, height), int(LEFT), text
-            )
-
     def statistics_text(self) -> list[tuple[str, str]]:
         """Return the statistics as (name, text), decimals aligned."""
-        values = self._statistics
-        if not values:
-            return []
-        names = ("min", "mean", "max", "std")
-        column = column_for(np.array([values[name] for name in names]), 5)
-        rows = [(name, column.text(values[name])) for name in names]
-        rows.append(("> 0", f"{100 * values['positive']:.0f} %".rjust(column.width)))
-        rows.append(("zero", f"{100 * values['zero']:.0f} %".rjust(column.width)))
-        rows.append(("NaN", f"{int(values['nonfinite'])}".rjust(column.width)))
-        return rows
+        return statistics_text(self._statistics)
 
     # --- pointer and keys ----------------------------------------------------------------------
 
@@ -570,30 +538,3 @@ class MapView(Canvas):
             zooms[Qt.Key(key)]()
         else:
             super().keyPressEvent(event)
-
-
-def _grid(area: QRectF, cell: float, rows: int, columns: int) -> list[QLineF]:
-    """Return the lines between cells, the outer ones included."""
-    lines = [
-        QLineF(area.left() + i * cell, area.top(), area.left() + i * cell, area.bottom())
-        for i in range(columns + 1)
-    ]
-    lines += [
-        QLineF(area.left(), area.top() + i * cell, area.right(), area.top() + i * cell)
-        for i in range(rows + 1)
-    ]
-    return lines
-
-
-def _statistics(data: Array) -> dict[str, float]:
-    finite = data[np.isfinite(data)].astype(np.float64)
-    none = not finite.size
-    return {
-        "min": float("nan") if none else float(finite.min()),
-        "mean": float("nan") if none else float(finite.mean()),
-        "max": float("nan") if none else float(finite.max()),
-        "std": float("nan") if none else float(finite.std()),
-        "positive": float((finite > 0).sum()) / data.size,
-        "zero": float((finite == 0).sum()) / data.size,
-        "nonfinite": float(data.size - finite.size),
-    }

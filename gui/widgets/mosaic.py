@@ -238,18 +238,7 @@ class MosaicView(Canvas):
         if self._partial is not None and first < len(self._entries):
             corner = self._tile(first)
             size = tiling.cell / ratio
-            brush = pixels.hatch_brush(shade, ratio)
-            for row, line in enumerate(~self._partial):
-                for start, end in _runs(line):
-                    painter.fillRect(
-                        QRectF(
-                            corner.left() + start * size,
-                            corner.top() + row * size,
-                            (end - start) * size,
-                            size,
-                        ),
-                        brush,
-                    )
+            pixels.hatch_where(painter, ~self._partial, corner.topLeft(), size, shade, ratio)
             first += 1
         for channel in range(first, len(self._entries)):
             pixels.fill_hatched(painter, self._tile(channel), shade, ratio)
@@ -431,9 +420,3 @@ class MosaicView(Canvas):
         self.set_selected(channel)
         self.set_facts(f"{self._name(channel)}: {self._summary(channel)}")
         self.selected.emit(channel)
-
-
-def _runs(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return the half-open stretches of True in a vector."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

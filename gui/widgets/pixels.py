@@ -332,6 +332,18 @@ def fill_hatched(painter: QPainter, area: QRectF, colour: QColor, ratio: float) 
     painter.fillRect(area, hatch_brush(colour, ratio))
 
 
+def hatch_where(
+    painter: QPainter, mask: Array, corner: QPointF, cell: float, colour: QColor, ratio: float
+) -> None:
+    """Hatch the cells of a grid that are True in a mask (h, w), one stretch of a row at a time."""
+    brush = hatch_brush(colour, ratio)
+    for row, line in enumerate(mask):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], line.astype(np.int8), [0]])))
+        for start, end in edges.reshape(-1, 2).tolist():
+            left, top = corner.x() + start * cell, corner.y() + row * cell
+            painter.fillRect(QRectF(left, top, (end - start) * cell, cell), brush)
+
+
 MOST_HATCHED = 3000
 """Bad cells beyond this number keep plain magenta: the hatch would take longer than a frame."""
 

@@ -64,13 +64,14 @@ def stage_layout(
     texts = aligned([stage.value for stage in stages])
     value_width = text_width(theme.mono(12, bold=True), texts[0]) if texts else 0.0
     label_font = theme.ui(12)
+    line = _LINE * max(theme.font_scale(), 1.0)
     places: list[QRectF] = []
     label_width = 0.0
-    if as_list or (len(stages) > 4 and len(stages) * _LINE <= most):
+    if as_list or (len(stages) > 4 and len(stages) * line <= most):
         as_list = True
         widths = [text_width(label_font, stage.label) for stage in stages]
         label_width = min(max(widths, default=0.0) + 12, width * 0.45)
-        row = min(22.0, max((most - (18 if note else 0)) / max(len(stages), 1), 14.0))
+        row = min(line + 2, max((most - (18 if note else 0)) / max(len(stages), 1), 14.0))
         places = [QRectF(0, i * row, width, row) for i in range(len(stages))]
         bottom = len(stages) * row
     else:
@@ -79,10 +80,10 @@ def stage_layout(
             wide = text_width(label_font, stage.label) + 7
             wide += text_width(theme.mono(12, bold=True), texts[len(places)].strip())
             if x and x + wide > width:
-                x, y = 0.0, y + _LINE
-            places.append(QRectF(x, y, min(wide, width), _LINE))
+                x, y = 0.0, y + line
+            places.append(QRectF(x, y, min(wide, width), line))
             x += wide + _GAP
-        bottom = y + _LINE if stages else 0.0
+        bottom = y + line if stages else 0.0
     note_height = 0.0
     if note:
         bounds = metrics(theme.ui(11)).boundingRect(

@@ -151,19 +151,7 @@ def _draw_output(painter: QPainter, place: QRectF, output: OutputMap, ratio: flo
     colours = pixels.table(output.mode)[pixels.to_entries(shown, output.mode, limits)]
     colours[~revealed] = int(theme.colour("panel").rgb())
     painter.drawImage(frame, pixels.to_image(colours))
-    brush = pixels.hatch_brush(waiting_colour(), ratio)
-    for row in range(height):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], (~revealed[row]).astype(int), [0]])))
-        for start, end in edges.reshape(-1, 2).tolist():
-            painter.fillRect(
-                QRectF(
-                    frame.left() + start * cell,
-                    frame.top() + row * cell,
-                    (end - start) * cell,
-                    cell,
-                ),
-                brush,
-            )
+    pixels.hatch_where(painter, ~revealed, frame.topLeft(), cell, waiting_colour(), ratio)
     painter.setPen(QPen(theme.colour("line"), 1))
     painter.setBrush(Qt.BrushStyle.NoBrush)
     painter.drawRect(frame.adjusted(-0.5, -0.5, 0.5, 0.5))

@@ -98,7 +98,11 @@ class TermsPane(Canvas):
 
     def _row_height(self) -> int:
         """Return the height of a row: larger where the pane is large."""
-        return ROW + 4 if self.height() >= 400 else ROW
+        return round((ROW + 4 if self._is_large() else ROW) * max(theme.font_scale(), 1.0))
+
+    def _is_large(self) -> bool:
+        """Return True if there is room for larger numbers."""
+        return self.height() >= 400
 
     # --- geometry ------------------------------------------------------------------------------
 
@@ -118,8 +122,8 @@ class TermsPane(Canvas):
         count = self._content.terms if self._content is not None else 0
         needed = count * self._row_height() + 6
         height = min(max(rest * 0.36, rest - _TITLE - needed, 34), 150)
-        if rest - height - _TITLE < 3 * ROW:
-            height = max(rest - _TITLE - 3 * ROW, 0)
+        if rest - height - _TITLE < 3 * self._row_height():
+            height = max(rest - _TITLE - 3 * self._row_height(), 0)
         fall = QRectF(whole.left(), whole.top() + _TITLE, whole.width(), height)
         below = min(rest - height - _TITLE - 4, needed)
         table = QRectF(whole.left(), fall.bottom() + 4, whole.width(), below)
@@ -214,9 +218,7 @@ class TermsPane(Canvas):
         if area.height() < height:
             return
         if self._table is None:
-            self._table = table_for(
-                content, area.width() - 14, 14 if self._row_height() > ROW else 12
-            )
+            self._table = table_for(content, area.width() - 14, 14 if self._is_large() else 12)
         table = self._table
         shown = self._visible(area)
         painter.save()

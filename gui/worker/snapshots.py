@@ -117,7 +117,9 @@ class Snapshots:
         maps = None
         if wants("map", "mosaic", "window", "input"):
             maps = self._keep(
-                "maps", (stage, *place, element, training), lambda: self._maps(focus, cursor, training)
+                "maps",
+                (stage, *place, element, training),
+                lambda: self._maps(focus, cursor, training),
             )
 
         def part(panel: str, key: Hashable, make: Callable[[], T]) -> T | None:

@@ -97,7 +97,8 @@ def picture(session: Session) -> dict[str, bytes | None]:
         found[f"model {name}"] = parameter.value.tobytes()
     for name in session.model.state:
         found[f"state {name}"] = np.asarray(session.model.state[name]).tobytes()
-    found["losses"] = np.array(session.losses, np.float64).tobytes()
+    if session.scheduler is not None:
+        found["history"] = repr(session.scheduler.history).encode()
     return found
 
 

@@ -13,69 +13,28 @@ from engine.data import DataLoader, Dataset, load_mnist
 from engine.debug import Session
 from engine.explanation import Explanation
 from engine.layers import (
-    AdaptiveAvgPool2d,
-    Add,
-    AvgPool2d,
     BatchNorm2d,
-    Concat,
     Conv2d,
     Dense,
-    Dropout,
     Flatten,
-    GlobalAvgPool2d,
-    LeakyReLU,
     MaxPool2d,
-    ReLU,
-    Sigmoid,
-    Softmax,
     Tanh,
 )
 from engine.losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
 from engine.optimizers import SGD, Adam, AdamW
 from engine.regularizers import L1, L2
 from engine.zoo import lenet5
+from tests.gallery import IMAGE, LAYERS, branching
 from tests.tolerances import assert_same_bits
 
-SHAPE = (4, 7, 6)
 BATCH = 10
 """More than the eight chunks in which sums over a batch run, and no multiple of them."""
 
-LAYERS: dict[str, Callable[[], list[Any]]] = {
-    "conv": lambda: [Conv2d(4, 3, 3, name="it")],
-    "conv strided": lambda: [Conv2d(4, 3, 3, stride=2, padding=1, name="it")],
-    "conv uneven": lambda: [
-        Conv2d(4, 6, (3, 2), stride=(1, 2), padding=(2, 0, 0, 1), dilation=(2, 1), name="it")
-    ],
-    "conv grouped": lambda: [Conv2d(4, 6, 3, padding="same", groups=2, bias=False, name="it")],
-    "conv depthwise dilated": lambda: [
-        Conv2d(4, 8, 3, groups=4, dilation=(1, 2), padding=1, name="it")
-    ],
-    "conv flipped": lambda: [Conv2d(4, 3, (2, 3), flip_kernel=True, padding=1, name="it")],
+PENALISED: dict[str, Callable[[], list[Any]]] = {
     "conv with penalty": lambda: [Conv2d(4, 3, 3, regularizer=L2(0.1), name="it")],
     "conv 1x1 with penalty": lambda: [Conv2d(4, 3, 1, regularizer=L1(0.1), name="it")],
-    "dense": lambda: [Flatten(), Dense(168, 5, name="it")],
-    "dense without bias": lambda: [Flatten(), Dense(168, 5, bias=False, name="it")],
-    "dense on images": lambda: [Dense(6, 5, name="it")],
-    "batch norm": lambda: [BatchNorm2d(4, name="it")],
-    "max pool": lambda: [MaxPool2d(2, name="it")],
-    "max pool overlapping": lambda: [MaxPool2d(3, stride=2, padding=1, ceil_mode=True, name="it")],
-    "max pool dilated": lambda: [MaxPool2d(2, stride=1, dilation=2, name="it")],
-    "avg pool": lambda: [AvgPool2d(3, stride=2, padding=1, ceil_mode=True, name="it")],
-    "avg pool without padding": lambda: [
-        AvgPool2d(2, padding=1, count_include_pad=False, name="it")
-    ],
-    "avg pool with a divisor": lambda: [AvgPool2d(2, divisor_override=3, name="it")],
-    "adaptive avg pool": lambda: [AdaptiveAvgPool2d((3, 4), name="it")],
-    "global avg pool": lambda: [GlobalAvgPool2d(name="it")],
-    "relu": lambda: [ReLU(name="it")],
-    "leaky relu": lambda: [LeakyReLU(0.1, name="it")],
-    "sigmoid": lambda: [Sigmoid(name="it")],
-    "tanh": lambda: [Tanh(name="it")],
-    "softmax": lambda: [Softmax(axis=1, name="it")],
-    "softmax along rows": lambda: [Softmax(axis=3, name="it")],
-    "dropout": lambda: [Dropout(0.4, name="it")],
-    "flatten": lambda: [Flatten(name="it")],
 }
+FORMS = LAYERS | PENALISED
 
 OPTIMISERS: dict[str, Callable[[], Any]] = {
     "sgd": lambda: SGD(learning_rate=0.05),
@@ -91,7 +50,7 @@ def around(layers: list[Any], dtype: str) -> Model:
     first = Conv2d(4, 4, 1, name="before")
     return Model(
         [first, *layers, Flatten(name="flat")],
-        input_shape=SHAPE,
+        input_shape=IMAGE,
         seed=1,
         device="cpu",
         dtype=dtype,
@@ -151,10 +110,10 @@ def check_operation(session: Any, row: Any, places: int, rng: Any) -> int:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", FORMS)
 def test_layer(name: str, dtype: str) -> None:
     """Every result of every operation, right after it ran, over two batches."""
-    session = training(around(LAYERS[name](), dtype))
+    session = training(around(FORMS[name](), dtype))
     rng = np.random.default_rng(0)
     while session.position.batch < 2:
         row = session.program.operations[session.position.operation]
@@ -209,7 +168,7 @@ def test_loss(name: str, penalty: Any) -> None:
     build, classes = LOSSES[name]
     model = Model(
         [Flatten(), Dense(168, 5, regularizer=penalty, name="fc")],
-        input_shape=SHAPE,
+        input_shape=IMAGE,
         seed=1,
         device="cpu",
     )
@@ -224,19 +183,6 @@ def test_loss(name: str, penalty: Any) -> None:
     session.step_over()
     assert row.layer == "loss"
     check_operation(session, row, 20, rng)
-
-
-def branching(dtype: str) -> Model:
-    """Sums and joins, a tensor with three readers, dead units that make zeros of both signs."""
-    x = Input(SHAPE)
-    stem = Conv2d(4, 4, 3, padding=1, name="stem")(x)
-    left = ReLU(name="left")(stem)
-    right = Dropout(0.5, name="right")(stem)
-    added = Add(name="added")(left, right, stem)
-    joined = Concat(name="joined")(added, left)
-    rows = Concat(axis=2, name="rows")(joined, joined)
-    y = Dense(8, 5, name="fc")(Flatten(name="flat")(GlobalAvgPool2d(name="mean")(rows)))
-    return Model(inputs=x, outputs=y, seed=2, device="cpu", dtype=dtype)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -257,7 +203,7 @@ def test_branches(dtype: str) -> None:
 
 
 def test_a_shared_layer() -> None:
-    x = Input(SHAPE)
+    x = Input(IMAGE)
     shared = Conv2d(4, 4, 3, padding=1, name="shared")
     y = Flatten(name="flat")(shared(Tanh(name="tanh")(shared(x))))
     model = Model(inputs=x, outputs=y, seed=2, device="cpu")

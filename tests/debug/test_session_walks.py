@@ -7,8 +7,16 @@ from typing import Any
 
 import pytest
 
-from engine.debug import Session
-from tests.debug.runs import differences, picture, tiny_model, tiny_scheduler, tiny_session
+from engine.debug import Position, Session
+from tests.debug.runs import (
+    differences,
+    picture,
+    tiny_data,
+    tiny_loader,
+    tiny_model,
+    tiny_scheduler,
+    tiny_session,
+)
 
 COMMANDS = {
     "shallow": ["step_over"] * 8 + ["step_into", "step_out", "resume"],
@@ -104,11 +112,10 @@ def test_stepping_operation_by_operation_trains_exactly_like_fit() -> None:
     while session.step_over().reason != "end":
         positions.append(session.position)
     assert len(set(positions)) == len(positions)
-    from tests.debug.runs import tiny_loader
-
     scheduler = tiny_scheduler()
     history = scheduler.fit(tiny_loader(), epochs=2)
     assert [float(v) for v in history.loss] == session.losses
+    assert history == session.scheduler.history
     for name, parameter in scheduler.model.parameters.items():
         stepped = session.model.parameters[name].value
         assert stepped.tobytes() == parameter.value.tobytes(), name
@@ -152,8 +159,6 @@ def test_levels_nest() -> None:
 
 def next_forward(session: Session, layer: str) -> Any:
     """Return the position of a layer's forward operation in the session's batch."""
-    from engine.debug.position import Position
-
     for row in session.program.operations:
         if row.layer == layer and row.phase == "forward":
             at = session.position
@@ -162,8 +167,6 @@ def next_forward(session: Session, layer: str) -> Any:
 
 
 def test_a_forward_session_walks_back_too() -> None:
-    from tests.debug.runs import tiny_data
-
     session = Session(tiny_model(), tiny_data(3).x)
     trail = walk(session, COMMANDS["wild"], 30, 2)
     walk_back(session, trail)

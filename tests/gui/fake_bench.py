@@ -154,7 +154,11 @@ class FakeBench:
                     StackFrame(
                         n,
                         "×".join(map(str, s)),
-                        "done" if i < self.position else "current" if i == self.position else "waiting",
+                        "done"
+                        if i < self.position
+                        else "current"
+                        if i == self.position
+                        else "waiting",
                         1,
                         None,
                         n,
@@ -164,14 +168,28 @@ class FakeBench:
             ),
             breakpoints=tuple(self.breakpoints.values()),
             thumbnails=tuple(
-                Thumbnail(n, TensorLayout((1, *s), True).maps(self.arrays[n][None]), "signed", "ok", "")
+                Thumbnail(
+                    n, TensorLayout((1, *s), True).maps(self.arrays[n][None]), "signed", "ok", ""
+                )
                 for n, _, s in SHAPES
             ),
             maps=MapsView(
-                layer, "output", layout, 0, maps, best_mode(maps), (-bound, bound), "layer", ahead=True
+                layer,
+                "output",
+                layout,
+                0,
+                maps,
+                best_mode(maps),
+                (-bound, bound),
+                "layer",
+                ahead=True,
             ),
             kernels=KernelsView(
-                "conv2", "weight", self.random.normal(size=(16, 6, 5, 5)), 3.2, False,
+                "conv2",
+                "weight",
+                self.random.normal(size=(16, 6, 5, 5)),
+                3.2,
+                False,
                 TensorLayout((16, 6, 5, 5), False),
             ),
             words=Words(layer, "0.5", ("This output is 0.5.",), (), "Next: " + name),

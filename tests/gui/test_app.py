@@ -321,19 +321,17 @@ def test_drawing_with_the_mouse_changes_the_prediction_and_keeps_the_cursor(app)
     panel = app.window.panels.input
     panel.show_tab("Draw")
     app.wait_until(lambda: False, 0.05)
-    canvas = panel.canvas
+    canvas = panel.canvas.childAt(QPoint(panel.canvas.width() // 3, panel.canvas.height() // 3))
     middle = canvas.rect().center()
-    QTest.mousePress(canvas, LEFT, NONE, middle - QPoint(0, 40))
-    for step in range(-40, 41, 8):
+    QTest.mousePress(canvas, LEFT, NONE, middle - QPoint(0, 30))
+    for step in range(-30, 31, 6):
         QTest.mouseMove(canvas, middle + QPoint(0, step))
-    QTest.mouseRelease(canvas, LEFT, NONE, middle + QPoint(0, 40))
+    QTest.mouseRelease(canvas, LEFT, NONE, middle + QPoint(0, 30))
     snapshot = now(app)
     assert snapshot.picture.source == "drawn"
     assert snapshot.picture.image.shape == (1, 28, 28)
     assert snapshot.picture.image.max() > 0.5
-    assert not np.array_equal(
-        snapshot.prediction.probabilities, old.prediction.probabilities
-    )
+    assert not np.array_equal(snapshot.prediction.probabilities, old.prediction.probabilities)
     assert snapshot.cursor.position == old.cursor.position
     assert snapshot.window.exact
     press(app, Qt.Key.Key_Z, CONTROL)
@@ -504,7 +502,12 @@ def test_places_and_sizes():
 )
 def test_bad_options(changes, text):
     values = {
-        "run": None, "size": "", "at": "", "theme": "", "layout": "", "reset": False,
+        "run": None,
+        "size": "",
+        "at": "",
+        "theme": "",
+        "layout": "",
+        "reset": False,
         "private": True,
     }
     with pytest.raises(UsageError, match=text):
@@ -518,14 +521,27 @@ def command(*arguments):
     )
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
-        capture_output=True, text=True, timeout=110, check=False,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
     )
 
 
 def test_screenshot_of_a_place(run_file, tmp_path):
     path = tmp_path / "shot.png"
-    done = command(run_file, "--screenshot", path, "--size", "1280x800", "--at", "conv2:0,5,7,4",
-                   "--theme", "light", "--json")
+    done = command(
+        run_file,
+        "--screenshot",
+        path,
+        "--size",
+        "1280x800",
+        "--at",
+        "conv2:0,5,7,4",
+        "--theme",
+        "light",
+        "--json",
+    )
     assert done.returncode == 0, done.stderr
     picture = QImage(str(path))
     assert (picture.width(), picture.height()) == (1280, 800)

@@ -9,7 +9,8 @@ from PyQt6.QtTest import QTest
 
 from gui import theme
 from gui.widgets.bars import PredictionBars
-from gui.widgets.curves import CurveView, smoothed
+from gui.widgets.curve_data import smoothed
+from gui.widgets.curves import CurveView
 from gui.widgets.digit_canvas import DigitCanvas
 from gui.widgets.network_strip import NetworkStrip, StripNode
 from gui.widgets.stack_view import StackRow, StackView

@@ -10,7 +10,8 @@ from PyQt6.QtTest import QTest
 
 from gui import theme
 from gui.widgets.image_view import InputView
-from gui.widgets.kernel_view import KernelView, arrange
+from gui.widgets.kernel_sheet import arrange
+from gui.widgets.kernel_view import KernelView
 from gui.widgets.map_view import MapView
 from gui.widgets.mosaic import MosaicView
 from gui.widgets.numbers import format_full

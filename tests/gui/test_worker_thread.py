@@ -82,9 +82,12 @@ def test_an_interest_reaches_the_snapshot(worker):
     worker.submit("open_default")
     worker.submit("interest", Interest(frozenset({"map"}), "conv2"))
     snapshots = []
-    wait(lambda: snapshots.append(worker.outlets.snapshots.take()) or (
-        snapshots[-1] is not None and snapshots[-1].layer == "conv2"
-    ))
+    wait(
+        lambda: (
+            snapshots.append(worker.outlets.snapshots.take())
+            or (snapshots[-1] is not None and snapshots[-1].layer == "conv2")
+        )
+    )
     assert worker.benches[0].interests[-1].panels == frozenset({"map"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from engine import Input, Model, Scheduler
 from engine.layers import (
+    AdaptiveAvgPool2d,
     Add,
     AvgPool2d,
     BatchNorm2d,
@@ -87,6 +89,56 @@ def test_one_training_step_of_a_lenet_is_that_of_the_cpu(dtype: str, place: str)
         assert_close(twin.gradient, parameter.gradient, TOLERANCE, f"{name}.gradient")
         assert_close(twin.value, parameter.value, TOLERANCE, name)
         assert np.any(twin.value != initial[name].value), name
+
+
+LAYERS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
+    "conv2d, same": (lambda: Conv2d(2, 3, kernel_size=3, padding="same"), (2, 4, 5)),
+    "conv2d, stride, uneven padding": (
+        lambda: Conv2d(2, 3, kernel_size=(2, 3), stride=(2, 1), padding=(1, 0, 2, 1)),
+        (2, 5, 4),
+    ),
+    "conv2d, dilation, no bias": (
+        lambda: Conv2d(1, 2, kernel_size=2, dilation=(2, 1), bias=False),
+        (1, 5, 4),
+    ),
+    "conv2d, groups, flipped": (
+        lambda: Conv2d(4, 2, kernel_size=2, groups=2, padding=1, flip_kernel=True),
+        (4, 3, 3),
+    ),
+    "maxpool2d, overlapping": (lambda: MaxPool2d(3, stride=2, padding=1), (2, 5, 4)),
+    "avgpool2d, padding not counted": (
+        lambda: AvgPool2d(2, stride=1, padding=1, count_include_pad=False),
+        (2, 3, 4),
+    ),
+    "adaptiveavgpool2d": (lambda: AdaptiveAvgPool2d((3, 2)), (2, 5, 3)),
+    "batchnorm2d": (lambda: BatchNorm2d(3), (3, 2, 3)),
+    "dense on the last axis of an image": (lambda: Dense(4, 3), (2, 3, 4)),
+    "softmax over channels": (lambda: Softmax(axis=1), (3, 2, 3)),
+    "softmax over columns": (lambda: Softmax(axis=-1), (2, 3, 4)),
+    "dropout": (lambda: Dropout(0.4), (3, 2, 3)),
+    "flatten": (lambda: Flatten(), (3, 2, 3)),
+}
+
+
+@on_device
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_layer_agrees_with_the_cpu(name: str, training: bool, place: str) -> None:
+    make, shape = LAYERS[name]
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((3, *shape))
+    outputs, gradients = [], []
+    for device in ("cpu", "cuda"):
+        model = Model([make()], input_shape=shape, seed=1, device=device, dtype="float64")
+        grad = np.random.default_rng(3).standard_normal((3, *model.output_shape))
+        layer = model.nodes[-1].name
+        outputs.append(model.activations(x, [layer], training=training)[layer])
+        gradients.append(model.gradients(x, grad, training=training))
+    assert_close(outputs[1], outputs[0], TOLERANCE)
+    assert np.any(gradients[0].inputs[0])
+    assert_close(gradients[1].inputs[0], gradients[0].inputs[0], TOLERANCE, "input gradient")
+    for parameter, expected in gradients[0].parameters.items():
+        assert_close(gradients[1].parameters[parameter], expected, TOLERANCE, parameter)
 
 
 def graph(device: str, dtype: str) -> Model:

@@ -214,20 +214,24 @@ def test_unsubscribing_ends_the_events() -> None:
     assert len(events) == count
 
 
-def test_an_exception_in_a_listener_reaches_the_caller_and_the_run_can_go_on() -> None:
+@pytest.mark.parametrize("step", [0, 1, 2, 5])
+def test_an_exception_in_a_listener_reaches_the_caller_and_the_run_can_go_on(step: int) -> None:
+    """Also after the last batch of an epoch, and after the last of all."""
     scheduler, twin = tiny_scheduler(), tiny_scheduler()
 
     def fail(event: Event) -> None:
-        if isinstance(event, StepFinished) and event.step == 1:
+        if isinstance(event, StepFinished) and event.step == step:
             raise RuntimeError("a listener of mine")
 
     forget = scheduler.listen(fail)
     with pytest.raises(RuntimeError, match="a listener of mine"):
-        scheduler.fit(tiny_loader(), steps=6)
+        scheduler.fit(tiny_loader(), epochs=2)
     forget()
-    scheduler.fit(tiny_loader(), steps=6 - scheduler.global_step)
-    twin.fit(tiny_loader(), steps=6)
+    while scheduler.epoch < 2:
+        scheduler.fit(tiny_loader(), epochs=2 - scheduler.epoch)
+    twin.fit(tiny_loader(), epochs=2)
     assert bits_of(scheduler.model) == bits_of(twin.model)
+    assert scheduler.history == twin.history
 
 
 # ------------------------------------------------------------------------------- other threads

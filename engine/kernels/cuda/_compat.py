@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 cuda: Any = numba_cuda
-"""Numba's CUDA module; where a kernel's module holds it, the simulator exchanges it during a run."""
+"""Numba's CUDA module. During a run the simulator exchanges it in the modules of kernels."""
 
 SIMULATED = bool(cuda.config.ENABLE_CUDASIM)
 """Whether kernels run in Numba's simulator, in plain Python, instead of on a GPU."""

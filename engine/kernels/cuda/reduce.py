@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.kernels.cuda._index import items, split
 from engine.kernels.cuda._jit import kernel
-from engine.kernels.settings import Blocks
+from engine.kernels.settings import Blocks, Border
 from engine.kernels.types import Flat, Real2, Real4
 
 
@@ -60,3 +60,13 @@ def activation_from_plain(plain: Flat, x: Real4) -> None:
         rest, y = split(rest, x.shape[2])
         n, c = split(rest, x.shape[1])
         x[n, c, y, i] = plain[place]
+
+
+@kernel(over="x")
+def activation_to_halo(x: Real4, haloed: Real4, s: Border) -> None:
+    """Copy x into the middle of a larger buffer, whose rim keeps the zeros it was made with."""
+    for place in items(x.size):
+        rest, i = split(place, x.shape[3])
+        rest, y = split(rest, x.shape[2])
+        n, c = split(rest, x.shape[1])
+        haloed[n, c, y + s.top, i + s.left] = x[n, c, y, i]
