@@ -67,6 +67,24 @@ def tanh_slope(y: Any) -> Any:
     return like(y, 1) - y * y
 
 
+def hard_swish(x: Any) -> Any:
+    """X * min(max(x + 3, 0), 6) / 6 (Howard et al. 2019, arXiv:1905.02244); NaN stays NaN."""
+    if x <= like(x, -3):
+        return like(x, 0)
+    if x >= like(x, 3):
+        return x
+    return x * (x + like(x, 3)) / like(x, 6)
+
+
+def hard_swish_slope(x: Any) -> Any:
+    """Derivative of `hard_swish`: 0 up to -3, 1 from 3 on, (2 x + 3) / 6 between."""
+    if x <= like(x, -3):
+        return like(x, 0)
+    if x >= like(x, 3):
+        return like(x, 1)
+    return (like(x, 2) * x + like(x, 3)) / like(x, 6)
+
+
 def exponential(x: Any) -> Any:
     """exp(x) in the type of x."""
     return like(x, math.exp(x))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.layers.activation import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from engine.layers.activation import HardSwish, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from engine.layers.base import Layer, Parameter
 from engine.layers.conv import Conv2d
 from engine.layers.dense import Dense
@@ -22,6 +22,7 @@ __all__ = [
     "Dropout",
     "Flatten",
     "GlobalAvgPool2d",
+    "HardSwish",
     "Input",
     "Layer",
     "LeakyReLU",

@@ -42,6 +42,18 @@ class Tanh(Layer):
         super().__init__(ops.Tanh(), name)
 
 
+class HardSwish(Layer):
+    """x * min(max(x + 3, 0), 6) / 6.
+
+    References
+    ----------
+    Howard et al. 2019, "Searching for MobileNetV3", arXiv:1905.02244, equation 2.
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__(ops.HardSwish(), name)
+
+
 class Softmax(Layer):
     """exp(x) / sum of exp(x) along an axis of the batched tensor (0 is the batch, 1 the channels).
 

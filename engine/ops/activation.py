@@ -137,6 +137,18 @@ class Tanh(Pointwise):
 
 
 @dataclass(frozen=True)
+class HardSwish(Pointwise):
+    """x * min(max(x + 3, 0), 6) / 6."""
+
+    name: ClassVar[str] = "hard_swish"
+    kernels: ClassVar[tuple[str, ...]] = ("hard_swish_forward", "hard_swish_backward")
+    function = staticmethod(scalar.hard_swish)
+    slope = staticmethod(scalar.hard_swish_slope)
+    formula = "x × min(max(x + 3, 0), 6) / 6"
+    slope_formula = "0 up to −3, 1 from 3 on, (2x + 3) / 6 between"
+
+
+@dataclass(frozen=True)
 class Softmax(Op):
     """exp(x - max) / sum, along one axis of the batched tensor."""
 

@@ -21,6 +21,7 @@ from engine.layers import (
     Dropout,
     Flatten,
     GlobalAvgPool2d,
+    HardSwish,
     LeakyReLU,
     MaxPool2d,
     ReLU,
@@ -297,6 +298,7 @@ ACTIVATIONS: dict[str, tuple[Callable[[], Any], Callable[..., Any], Callable[...
         lambda x: ref.leaky_relu(x, 0.2),
         lambda x, g: ref.leaky_relu_backward(x, g, 0.2),
     ),
+    "HardSwish": (HardSwish, ref.hard_swish, ref.hard_swish_backward),
     "Sigmoid": (Sigmoid, ref.sigmoid, ref.sigmoid_backward),
     "Tanh": (Tanh, ref.tanh, ref.tanh_backward),
 }

@@ -20,6 +20,8 @@ sigmoid = inline(scalar.sigmoid)
 sigmoid_slope = inline(scalar.sigmoid_slope)
 tanh = inline(scalar.tanh)
 tanh_slope = inline(scalar.tanh_slope)
+hard_swish = inline(scalar.hard_swish)
+hard_swish_slope = inline(scalar.hard_swish_slope)
 exponential = inline(scalar.exponential)
 
 
@@ -99,6 +101,26 @@ def tanh_backward(
     y, g, b = output[start:stop], grad_output[start:stop], grad_input[start:stop]
     for i in range(y.size):
         b[i] = g[i] * tanh_slope(y[i])
+
+
+@kernel
+def hard_swish_forward(x: Flat, output: Flat, thread: int, threads: int) -> None:
+    """output = x * min(max(x + 3, 0), 6) / 6."""
+    start, stop = share(x.size, thread, threads)
+    a, b = x[start:stop], output[start:stop]
+    for i in range(a.size):
+        b[i] = hard_swish(a[i])
+
+
+@kernel
+def hard_swish_backward(
+    x: Flat, grad_output: Flat, grad_input: Flat, thread: int, threads: int
+) -> None:
+    """grad_input = grad_output * derivative."""
+    start, stop = share(x.size, thread, threads)
+    a, g, b = x[start:stop], grad_output[start:stop], grad_input[start:stop]
+    for i in range(a.size):
+        b[i] = g[i] * hard_swish_slope(a[i])
 
 
 @kernel

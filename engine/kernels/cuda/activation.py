@@ -17,6 +17,8 @@ sigmoid = device(scalar.sigmoid)
 sigmoid_slope = device(scalar.sigmoid_slope)
 tanh = device(scalar.tanh)
 tanh_slope = device(scalar.tanh_slope)
+hard_swish = device(scalar.hard_swish)
+hard_swish_slope = device(scalar.hard_swish_slope)
 exponential = device(scalar.exponential)
 
 
@@ -46,6 +48,20 @@ def leaky_relu_backward(x: Flat, grad_output: Flat, grad_input: Flat, s: Slope) 
     """grad_input = grad_output * (1 above zero, slope below)."""
     for i in items(x.size):
         grad_input[i] = grad_output[i] * leaky_relu_slope(x[i], s.slope)
+
+
+@kernel(over="x")
+def hard_swish_forward(x: Flat, output: Flat) -> None:
+    """output = x * min(max(x + 3, 0), 6) / 6."""
+    for i in items(x.size):
+        output[i] = hard_swish(x[i])
+
+
+@kernel(over="x")
+def hard_swish_backward(x: Flat, grad_output: Flat, grad_input: Flat) -> None:
+    """grad_input = grad_output * derivative."""
+    for i in items(x.size):
+        grad_input[i] = grad_output[i] * hard_swish_slope(x[i])
 
 
 @kernel(over="x")
