@@ -40,7 +40,7 @@ def main() -> None:
             print(f"  {record.layer:6} -> {record.output.shape}, largest {record.output.max():.3f}")
 
     print("\nPick a pixel of conv2 and step into it:")
-    session.pick("conv2", (0, 5, 7, 4))
+    session.pick("conv2", (0, 9, 3, 4))
     session.step_into()
     print(f"  at {session.position.level} {session.position.index}")
     for frame in session.stack():
@@ -55,8 +55,8 @@ def main() -> None:
         if why is None or number is None:
             break
         term = why.terms[number]
-        product = " x ".join(f"{value:.4f}" for value in term.values)
-        print(f"  term {term.number}: {product} = {term.contribution:.4f}, total {term.total:.4f}")
+        product = " x ".join(f"{value:.4g}" for value in term.values)
+        print(f"  term {term.number}: {product} = {term.contribution:.4g}, total {term.total:.4g}")
         session.step_over()
 
     print("\nStep out of it, then take the last step back:")

@@ -66,7 +66,7 @@ def main() -> None:
     print(f"   it comes from {origin.tensor}{list(origin.index)}: sample {sample} of the data")
     print(f"   the spoilt one was sample {broken}")
 
-    print("4. Back to the batch before, as if nothing had happened")
+    print("4. Take the last command back, as if it had not been given")
     session.step_back()
     print(
         f"   {session.position.phase}, batch {session.position.batch}; losses: "

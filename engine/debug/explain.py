@@ -14,7 +14,7 @@ from engine.explanation import Explanation, Operand, Stage, Terms
 from engine.layers.base import Layer
 from engine.ops.base import View
 from engine.ops.elementwise import input_number
-from engine.ops.explaining import finish, number, place
+from engine.ops.explaining import accumulated, finish, number, place
 from engine.typing import Array, Index, Phase
 
 if TYPE_CHECKING:
@@ -153,9 +153,7 @@ class Explainer:
         view = View(layer, (), lambda name: program.read(f"{layer}.{name}"), program.training)
         self._checked(view, "grad_output", index)
         values = np.array([program.read(f"{name}.{slot}")[index] for name, slot in readers])
-        # Not `replay.sums`: the first part is copied, and -0 + -0 has to stay -0.
-        with np.errstate(all="ignore"):
-            totals = np.add.accumulate(values)
+        totals = accumulated(values)
         operand = Operand(
             ", ".join(f"{name}.{slot}" for name, slot in readers),
             values,

@@ -16,7 +16,7 @@ from engine.kernels import scalar
 from engine.kernels.settings import Slope
 from engine.ops.base import Op, Site, View
 from engine.ops.explaining import elementwise, finish, gather, number, place, unknown_result
-from engine.typing import Index, Scalar, Shape
+from engine.typing import Array, Index, Scalar, Shape
 
 
 class Pointwise(Op):
@@ -206,56 +206,62 @@ class Softmax(Op):
         places = np.tile(index, (count, 1))
         places[:, axis] = np.arange(count)
         if result == "output":
-            logits = gather(view, "input", places)
-            top = (
-                logits.values.max()
-                if not np.isnan(logits.values).any()
-                else logits.values.dtype.type(np.nan)
-            )
-            exps = np.array([replay.call(scalar.exponential, v - top) for v in logits.values])
-            totals = replay.sums(exps)
-            with np.errstate(all="ignore"):
-                value = exps[index[axis]] / totals[-1]
-            stages = (
-                Stage("largest input", float(top), "subtracted so that exp cannot overflow"),
-                Stage("exp(x − max)", float(exps[index[axis]])),
-                Stage("sum", float(totals[-1]), f"over {count} classes"),
-                Stage("= output", float(value), "exp / sum"),
-            )
-            return finish(
-                view,
-                result,
-                index,
-                kind="sum",
-                formula="exp(x − max) / sum of all exp(x − max)",
-                order="class",
-                value=value,
-                terms=Terms((logits,), exps, totals),
-                stages=stages,
-                decisive=index[axis],
-                sentence=f"{place(view.tensor_name(result), index)} is {number(value)}: "
-                f"{number(exps[index[axis]])} of a total of {number(totals[-1])}.",
-            )
+            return self._explain_output(view, index, places, index[axis])
         if result == "input.gradient":
-            grads, outputs = gather(view, "grad_output", places), gather(view, "output", places)
-            with np.errstate(all="ignore"):
-                shares = grads.values * outputs.values
-            totals = replay.sums(shares)
-            here = index[axis]
-            value = outputs.values[here] * (grads.values[here] - totals[-1])
-            return finish(
-                view,
-                result,
-                index,
-                kind="sum",
-                formula="y (g − sum of g × y)",
-                order="class",
-                value=value,
-                terms=Terms((grads, outputs), shares, totals),
-                stages=(
-                    Stage("sum of g × y", float(totals[-1])),
-                    Stage("= gradient", float(value), "y (g − sum)"),
-                ),
-                sentence=f"{place(view.tensor_name(result), index)} is {number(value)}.",
-            )
+            return self._explain_gradient(view, index, places, index[axis])
         raise unknown_result(view, result)
+
+    @staticmethod
+    def _explain_output(view: View, index: Index, places: Array, here: int) -> Explanation:
+        logits = gather(view, "input", places)
+        top = (
+            logits.values.max()
+            if not np.isnan(logits.values).any()
+            else logits.values.dtype.type(np.nan)
+        )
+        exps = np.array([replay.call(scalar.exponential, v - top) for v in logits.values])
+        totals = replay.sums(exps)
+        with np.errstate(all="ignore"):
+            value = exps[here] / totals[-1]
+        return finish(
+            view,
+            "output",
+            index,
+            kind="sum",
+            formula="exp(x − max) / sum of all exp(x − max)",
+            order="class",
+            value=value,
+            terms=Terms((logits,), exps, totals),
+            stages=(
+                Stage("largest input", float(top), "subtracted so that exp cannot overflow"),
+                Stage("exp(x − max)", float(exps[here])),
+                Stage("sum", float(totals[-1]), f"over {len(places)} classes"),
+                Stage("= output", float(value), "exp / sum"),
+            ),
+            decisive=here,
+            sentence=f"{place(view.tensor_name('output'), index)} is {number(value)}: "
+            f"{number(exps[here])} of a total of {number(totals[-1])}.",
+        )
+
+    @staticmethod
+    def _explain_gradient(view: View, index: Index, places: Array, here: int) -> Explanation:
+        grads, outputs = gather(view, "grad_output", places), gather(view, "output", places)
+        with np.errstate(all="ignore"):
+            shares = grads.values * outputs.values
+        totals = replay.sums(shares)
+        value = outputs.values[here] * (grads.values[here] - totals[-1])
+        return finish(
+            view,
+            "input.gradient",
+            index,
+            kind="sum",
+            formula="y (g − sum of g × y)",
+            order="class",
+            value=value,
+            terms=Terms((grads, outputs), shares, totals),
+            stages=(
+                Stage("sum of g × y", float(totals[-1])),
+                Stage("= gradient", float(value), "y (g − sum)"),
+            ),
+            sentence=f"{place(view.tensor_name('input.gradient'), index)} is {number(value)}.",
+        )

@@ -363,27 +363,12 @@ class Conv2d(Op):
         value, stage = add_chunks(terms, zero_of(view, "weight.gradient"))
         shown = min(samples, 4)
         grid = np.arange(shown * per_sample).reshape(shown, rows.size, columns.size)
+        seen, met = (side.values[: grid.size].reshape(grid.shape) for side in (left, right))
+        grad_rows, grad_columns = np.arange(rows.size), np.arange(columns.size)
+        first, everywhere = np.arange(shown), np.ones_like(inside)
         patches = (
-            Patch(
-                "input",
-                left.tensor,
-                left.values[: grid.size].reshape(grid.shape),
-                np.arange(shown),
-                rows,
-                columns,
-                inside,
-                grid,
-            ),
-            Patch(
-                "gradient",
-                right.tensor,
-                right.values[: grid.size].reshape(grid.shape),
-                np.arange(shown),
-                np.arange(rows.size),
-                np.arange(columns.size),
-                np.ones_like(inside),
-                grid,
-            ),
+            Patch("input", left.tensor, seen, first, rows, columns, inside, grid),
+            Patch("gradient", right.tensor, met, first, grad_rows, grad_columns, everywhere, grid),
         )
         return finish(
             view,

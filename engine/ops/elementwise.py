@@ -13,7 +13,14 @@ from engine.errors import ConfigurationError, ShapeError
 from engine.explanation import Explanation, Operand, Stage, Terms
 from engine.kernels.settings import Blocks, DropoutSettings
 from engine.ops.base import Op, Site, View, flat_planes
-from engine.ops.explaining import elementwise, finish, number, place, unknown_result
+from engine.ops.explaining import (
+    accumulated,
+    elementwise,
+    finish,
+    number,
+    place,
+    unknown_result,
+)
 from engine.shapes import with_batch
 from engine.typing import Index, Shape
 
@@ -61,9 +68,7 @@ class Add(Op):
         if result == "output":
             count = len(view.input_names)
             values = np.array([view.input(k)[index] for k in range(count)])
-            # Not `replay.sums`: that starts from +0, and here -0 + -0 has to stay -0.
-            with np.errstate(all="ignore"):
-                totals = np.add.accumulate(values)
+            totals = accumulated(values)
             operand = Operand(", ".join(view.input_names), values, np.tile(index, (count, 1)))
             return finish(
                 view,

@@ -90,6 +90,17 @@ def sum_terms(operand: Operand, starts: tuple[int, ...] = (0,)) -> Terms:
     return Terms((operand,), operand.values, replay.sums(operand.values, starts), starts)
 
 
+def accumulated(values: Array) -> Array:
+    """Return the running totals of values that start from the first one.
+
+    Unlike `replay.sums`, which starts from +0: where the engine copies the first value and adds the
+    others, -0 + -0 has to stay -0.
+    """
+    with np.errstate(all="ignore"):
+        totals: Array = np.add.accumulate(values)
+    return totals
+
+
 def chunked(samples: int, per_sample: int) -> tuple[int, ...]:
     """Return at which term each chunk of the batch starts."""
     return tuple(chunk_start(chunk, samples) * per_sample for chunk in range(CHUNKS))

@@ -71,16 +71,19 @@ class ValueAxis(pg.AxisItem):  # type: ignore[misc]  # pyqtgraph has no types
 
     def tickValues(self, low: float, high: float, size: float) -> list[tuple[Any, list[float]]]:  # noqa: N802
         """Choose ticks; in logarithmic mode `low` and `high` are exponents."""
+        room = max(int(size / 20), 1)
         if not self.logMode:
             levels: list[tuple[Any, list[float]]] = []
             count = 0
             for step, values in super().tickValues(low, high, size):
-                count += len(values)
-                if count > max(int(size / 20), 1) and levels:
+                ticks = list(values)
+                if not levels and len(ticks) > room:
+                    ticks = ticks[:: -(-len(ticks) // room)]
+                count += len(ticks)
+                if levels and count > room:
                     break
-                levels.append((step, list(values)))
+                levels.append((step, ticks))
             return levels
-        room = max(int(size / 22), 1)
         for digits in ((1, 2, 5), (1, 3), (1,)):
             ticks = [
                 power + math.log10(digit)

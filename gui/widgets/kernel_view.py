@@ -245,7 +245,7 @@ class KernelView(QWidget):
             self._sheet.setGeometry(0, 0, width - side, height)
             self._detail.setGeometry(width - side, 0, side, height)
         else:
-            side = int(min(max(height * 0.48, 172), width + 40, 300))
+            side = int(min(max(height * 0.48, 155), width + 40, 300))
             self._sheet.setGeometry(0, 0, width, height - side)
             self._detail.setGeometry(0, height - side, width, side)
 

@@ -17,12 +17,6 @@ from engine.layers import (
     Conv2d,
     Dense,
     Flatten,
-<<<<<<< HEAD
-=======
-    GlobalAvgPool2d,
-    HardSwish,
-    LeakyReLU,
->>>>>>> hard-swish
     MaxPool2d,
     Tanh,
 )
@@ -39,32 +33,6 @@ BATCH = 10
 PENALISED: dict[str, Callable[[], list[Any]]] = {
     "conv with penalty": lambda: [Conv2d(4, 3, 3, regularizer=L2(0.1), name="it")],
     "conv 1x1 with penalty": lambda: [Conv2d(4, 3, 1, regularizer=L1(0.1), name="it")],
-<<<<<<< HEAD
-=======
-    "dense": lambda: [Flatten(), Dense(168, 5, name="it")],
-    "dense without bias": lambda: [Flatten(), Dense(168, 5, bias=False, name="it")],
-    "dense on images": lambda: [Dense(6, 5, name="it")],
-    "batch norm": lambda: [BatchNorm2d(4, name="it")],
-    "max pool": lambda: [MaxPool2d(2, name="it")],
-    "max pool overlapping": lambda: [MaxPool2d(3, stride=2, padding=1, ceil_mode=True, name="it")],
-    "max pool dilated": lambda: [MaxPool2d(2, stride=1, dilation=2, name="it")],
-    "avg pool": lambda: [AvgPool2d(3, stride=2, padding=1, ceil_mode=True, name="it")],
-    "avg pool without padding": lambda: [
-        AvgPool2d(2, padding=1, count_include_pad=False, name="it")
-    ],
-    "avg pool with a divisor": lambda: [AvgPool2d(2, divisor_override=3, name="it")],
-    "adaptive avg pool": lambda: [AdaptiveAvgPool2d((3, 4), name="it")],
-    "global avg pool": lambda: [GlobalAvgPool2d(name="it")],
-    "relu": lambda: [ReLU(name="it")],
-    "leaky relu": lambda: [LeakyReLU(0.1, name="it")],
-    "hard swish": lambda: [HardSwish(name="it")],
-    "sigmoid": lambda: [Sigmoid(name="it")],
-    "tanh": lambda: [Tanh(name="it")],
-    "softmax": lambda: [Softmax(axis=1, name="it")],
-    "softmax along rows": lambda: [Softmax(axis=3, name="it")],
-    "dropout": lambda: [Dropout(0.4, name="it")],
-    "flatten": lambda: [Flatten(name="it")],
->>>>>>> hard-swish
 }
 FORMS = LAYERS | PENALISED
 

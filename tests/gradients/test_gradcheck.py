@@ -22,14 +22,6 @@ from engine.layers import (
     Conv2d,
     Dense,
     Flatten,
-<<<<<<< HEAD
-=======
-    GlobalAvgPool2d,
-    HardSwish,
-    LeakyReLU,
-    MaxPool2d,
-    ReLU,
->>>>>>> hard-swish
     Sigmoid,
     Softmax,
     Tanh,
@@ -72,37 +64,7 @@ def check_model(model: Any, inputs: list[Array], training: bool = False) -> None
     assert abs(slope - numeric) <= GRADCHECK * max(1.0, abs(numeric)), (slope, numeric)
 
 
-<<<<<<< HEAD
 @pytest.mark.nojit
-=======
-IMAGE = (4, 7, 6)
-LAYERS: dict[str, Callable[[], Any]] = {
-    "conv": lambda: Conv2d(4, 3, 3),
-    "conv strided, padded, dilated": lambda: Conv2d(
-        4, 6, (3, 2), stride=(2, 1), padding=(1, 2, 0, 1), dilation=(1, 2)
-    ),
-    "conv grouped, no bias": lambda: Conv2d(4, 6, 3, groups=2, bias=False, padding="same"),
-    "conv depthwise, flipped": lambda: Conv2d(4, 4, 3, groups=4, flip_kernel=True),
-    "max pool": lambda: MaxPool2d(2),
-    "max pool overlapping": lambda: MaxPool2d(3, stride=2, padding=1, ceil_mode=True),
-    "max pool dilated": lambda: MaxPool2d(2, stride=1, dilation=2),
-    "avg pool": lambda: AvgPool2d(3, stride=2, padding=1, ceil_mode=True),
-    "avg pool without padding": lambda: AvgPool2d(2, padding=1, count_include_pad=False),
-    "adaptive avg pool": lambda: AdaptiveAvgPool2d((3, 4)),
-    "global avg pool": lambda: GlobalAvgPool2d(),
-    "dense on the last axis": lambda: Dense(6, 5),
-    "flatten": lambda: Flatten(),
-    "relu": lambda: ReLU(),
-    "leaky relu": lambda: LeakyReLU(negative_slope=0.1),
-    "hard swish": lambda: HardSwish(),
-    "sigmoid": lambda: Sigmoid(),
-    "tanh": lambda: Tanh(),
-    "softmax": lambda: Softmax(axis=1),
-    "batch norm": lambda: BatchNorm2d(4),
-}
-
-
->>>>>>> hard-swish
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer(name: str) -> None:
     model = chain(name)

@@ -196,6 +196,10 @@ def test_log_axis_leaves_out_what_has_no_logarithm(curves, app):
     assert axis.tickStrings(ticks, 1, 1)[:4] == ["0.01", "0.02", "0.05", "0.1"]
     [(_, few)] = axis.tickValues(-2.0, 1.0, 60)
     assert len(few) <= 3
+    curves.set_log(False)
+    for room in (30, 60, 200):
+        ticks = [tick for _, level in axis.tickValues(0.98, 0.99, room) for tick in level]
+        assert 1 <= len(ticks) <= max(room / 20, 1)
 
 
 def test_nan_in_a_curve_is_marked_where_it_begins(curves, app):

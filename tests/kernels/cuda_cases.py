@@ -349,6 +349,8 @@ ELEMENTWISE = [
     elementwise_case("relu_backward", ["x", "grad_output"], "grad_input"),
     elementwise_case("leaky_relu_forward", ["x"], "output", Slope(0.1)),
     elementwise_case("leaky_relu_backward", ["x", "grad_output"], "grad_input", Slope(0.1)),
+    elementwise_case("hard_swish_forward", ["x"], "output"),
+    elementwise_case("hard_swish_backward", ["x", "grad_output"], "grad_input"),
     elementwise_case("sigmoid_forward", ["x"], "output"),
     elementwise_case("sigmoid_backward", ["output", "grad_output"], "grad_input"),
     elementwise_case("tanh_forward", ["x"], "output"),
