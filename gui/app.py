@@ -129,6 +129,13 @@ def engine_bench(outlets: Outlets) -> Bench:
     return EngineBench(outlets)
 
 
+def still_bench(outlets: Outlets) -> Bench:
+    """Return a bench that prepares nothing in the background: for pictures."""
+    from gui.worker.bench import EngineBench
+
+    return EngineBench(outlets, prepare=False)
+
+
 def make_qt(screenshot: bool) -> QApplication:
     """Return the application object of Qt.
 
@@ -154,6 +161,8 @@ def make_qt(screenshot: bool) -> QApplication:
         ) from None
     sys.setswitchinterval(0.001)
     existing = QApplication.instance()
+    if existing is None:
+        crash.quiet_qt()
     app = existing if isinstance(existing, QApplication) else QApplication(["convscope"])
     app.setApplicationName("Convscope")
     app.setStyle("Fusion")
@@ -301,7 +310,7 @@ def render(options: Options, path: Path) -> Application:
     UsageError
         If the run cannot be opened, the place does not exist or the file cannot be written.
     """
-    application = Application(options, offscreen=True)
+    application = Application(options, still_bench, offscreen=True)
     problems: list[str] = []
     application.controller.desk.notify = lambda level, text, _detail: (
         problems.append(text) if level != "info" else None
@@ -309,10 +318,6 @@ def render(options: Options, path: Path) -> Application:
     try:
         application.start()
         ready = application.settle()
-        # Pictures are made when nothing moves any more: no half-filled list of background work.
-        idle = application.controller.desk.activity
-        application.wait_until(lambda: not idle.running or bool(problems), READY_TIMEOUT_S)
-        application.settle()
         if problems:
             raise UsageError(problems[0])
         if not ready:

@@ -47,6 +47,18 @@ def deliver_to(sink: Sink | None) -> None:
             sink(text, detail)
 
 
+def quiet_qt() -> None:
+    """Send what Qt prints to the log: stderr belongs to the command line."""
+    from PyQt6.QtCore import QMessageLogContext, QtMsgType, qInstallMessageHandler
+
+    def handle(kind: QtMsgType, _context: QMessageLogContext, text: str | None) -> None:
+        logger.info("Qt: %s", text)
+        if kind == QtMsgType.QtFatalMsg and sys.stderr is not None:
+            sys.stderr.write(f"{text}\n")
+
+    qInstallMessageHandler(handle)
+
+
 def seen() -> int:
     """Return how many unexpected exceptions there have been."""
     return _Hooks.count

@@ -178,10 +178,9 @@ class Layer(Configurable):
         return apply(self, inputs)
 
     def __repr__(self) -> str:
-        settings: dict[str, Any] = {
-            key: value
-            for key in self.config()
-            if (value := getattr(self, key)) is not None and key != "name"
-        }
-        inner = ", ".join(f"{key}={value!r}" for key, value in settings.items())
-        return f"{type(self).__name__}({inner})"
+        shown = []
+        for key in self.config():
+            value = getattr(self, key)
+            if value is not None and key != "name":
+                shown.append(f"{key}={True if isinstance(value, Parameter) else value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"

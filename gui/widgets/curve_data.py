@@ -76,25 +76,21 @@ class ValueAxis(pg.AxisItem):  # type: ignore[misc]  # pyqtgraph has no types
             levels: list[tuple[Any, list[float]]] = []
             count = 0
             for step, values in super().tickValues(low, high, size):
-                ticks = list(values)
-                if not levels and len(ticks) > room:
-                    ticks = ticks[:: -(-len(ticks) // room)]
+                ticks = _readable(list(values), low, high, size)
+                if not levels:
+                    ticks = _spread(ticks, room)
                 count += len(ticks)
                 if levels and count > room:
                     break
                 levels.append((step, ticks))
             return levels
         for digits in ((1, 2, 5), (1, 3), (1,)):
-            ticks = [
-                power + math.log10(digit)
-                for power in range(math.floor(low) - 1, math.ceil(high) + 1)
-                for digit in digits
-            ]
-            ticks = [tick for tick in ticks if low <= tick <= high]
+            powers = range(math.floor(low) - 1, math.ceil(high) + 1)
+            ticks = [power + math.log10(digit) for power in powers for digit in digits]
+            ticks = _readable([tick for tick in ticks if low <= tick <= high], low, high, size)
             if len(ticks) <= room:
-                return [(None, ticks)]
-        every = -(-len(ticks) // room)
-        return [(None, ticks[::every])]
+                break
+        return [(None, _spread(ticks, room))]
 
     def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:  # noqa: N802
         """Write ticks with true minus signs."""
@@ -103,3 +99,18 @@ class ValueAxis(pg.AxisItem):  # type: ignore[misc]  # pyqtgraph has no types
         return [
             str(text).replace("-", MINUS) for text in super().tickStrings(values, scale, spacing)
         ]
+
+
+def _readable(ticks: list[float], low: float, high: float, size: float) -> list[float]:
+    """Leave out ticks so near the ends of an axis that their labels would be cut off."""
+    margin = 6 / max(size, 1) * (high - low)
+    inner = [tick for tick in ticks if low + margin <= tick <= high - margin]
+    return inner or ticks
+
+
+def _spread(ticks: list[float], room: int) -> list[float]:
+    """Return at most `room` of the ticks, evenly chosen from the middle outwards."""
+    if len(ticks) <= room:
+        return ticks
+    every = len(ticks) / room
+    return [ticks[int((i + 0.5) * every)] for i in range(room)]

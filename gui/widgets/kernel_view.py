@@ -76,7 +76,7 @@ class _KernelDetail(Canvas):
         painter.drawText(line, int(LEFT), elided(painter.font(), title, line.width()))
         cell, (kh, kw) = self._cell(), kernel.shape
         corner = QPointF(8, 26 + 6)
-        if cell >= 3:
+        if cell >= 1:
             frame = QRectF(8, 26, kw * cell, kh * cell)
             painter.drawImage(frame, pixels.to_image(pixels.table(self._mode)[entries]))
             painter.setPen(QPen(theme.colour("line"), 1))
@@ -115,7 +115,7 @@ class _KernelDetail(Canvas):
     def tip_at(self, place: QPointF) -> str:
         """Return the exact weight under the pointer."""
         cell = self._cell()
-        if self._kernel is None or cell < 3:
+        if self._kernel is None or cell < 1:
             return ""
         y, x = int((place.y() - 26) // cell), int((place.x() - 8) // cell)
         kh, kw = self._kernel.shape

@@ -48,9 +48,12 @@ class BenchCore:
     Parameters
     ----------
     outlets : Outlets
+    prepare : bool
+        Read the training set and compile the kernels of training in the background.
     """
 
-    def __init__(self, outlets: Outlets) -> None:
+    def __init__(self, outlets: Outlets, prepare: bool = True) -> None:
+        self._prepare = prepare
         self._outlets = outlets
         self._library = Library(outlets.tasks.put)
         self._desk: Desk | None = None
@@ -165,7 +168,7 @@ class BenchCore:
         self._desk = Desk(scheduler, info, sample, debuggee, Snapshots(info, debuggee))
         self._reason, self._message, self._steps = "start", "", 0
         self._outlets.runs.put(info)
-        if info.can_train:
+        if info.can_train and self._prepare:
             self._library.preload()
             self._warmup.start(scheduler)
         for scalar in runs.history(scheduler):

@@ -1,4 +1,4 @@
-"""Fast kernels give the bits of their plain loops, for odd sizes, borders of tiles and two threads."""
+"""Fast kernels give the bits of their plain loops, at odd sizes, tile borders and two threads."""
 
 from __future__ import annotations
 
