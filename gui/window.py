@@ -96,17 +96,19 @@ class MainWindow(QMainWindow):
         self.recent_menu = QMenu("Open recent", self)
         self.menus["File"].insertMenu(self.entries["file.open_image"], self.recent_menu)
         first = self.entries["view.palette"]
+        panels = QMenu("Panels", self)
+        self.menus["View"].insertMenu(first, panels)
+        self.menus["View"].insertSeparator(first)
         for panel in self.panels:
             toggle = panel.toggleViewAction()
             if toggle is not None:
-                self.menus["Window"].insertAction(self.entries["window.lock"], toggle)
+                panels.addAction(toggle)
         for name in layouts.NAMES:
             action = QAction(f"Layout {name}", self)
             action.triggered.connect(
                 lambda _=False, name=name: self.toolbar.layout_chosen.emit(name)
             )
-            self.menus["View"].insertAction(first, action)
-        self.menus["View"].insertSeparator(first)
+            self.menus["Window"].insertAction(self.entries["window.lock"], action)
         self.facts = QLabel("")
         self.facts.setObjectName("muted")
         self.facts.setContentsMargins(8, 7, 10, 0)

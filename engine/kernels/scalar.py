@@ -128,8 +128,8 @@ def batch_norm_gradient(
 # ---------------------------------------------------------------------------- random numbers
 
 
-def hashed_uniform(seed: int, step: int, stream: int, index: int) -> float:
-    """Return a number in [0, 1) that depends on its four arguments only.
+def hashed_uniform(like_this: Any, seed: int, step: int, stream: int, index: int) -> Any:
+    """Return a number in [0, 1), typed like the first argument, that depends on the others only.
 
     A counter-based generator: the mask of any step can be made again at any time. Every argument
     goes through a 32-bit integer mixer (multiply and xor-shift; constants of MurmurHash3's
@@ -144,7 +144,8 @@ def hashed_uniform(seed: int, step: int, stream: int, index: int) -> float:
         state = ((state ^ (state >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF
         state = (state ^ (state >> 16)) + 0x7F4A7C15 * (turn + 1) & 0xFFFFFFFF
     state = ((state ^ (state >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
-    return (state >> 8) / 16777216.0
+    # 24 bits are exact in float32 too, so every dtype drops the same elements.
+    return like(like_this, state >> 8) / like(like_this, 16777216)
 
 
 # ---------------------------------------------------------------------------- losses

@@ -55,8 +55,8 @@ class Poll(QObject):
         snapshot = outlets.snapshots.take()
         if snapshot is not None:
             desk.session.set_snapshot(snapshot)
-        if desk.worker.state == "failed":
-            desk.session.set_state("failed")
+        if desk.worker.state in ("failed", "running"):
+            desk.session.set_state("failed" if desk.worker.state == "failed" else "running")
         self._draw()
 
     def _take_scalars(self) -> None:

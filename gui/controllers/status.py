@@ -43,7 +43,7 @@ class Status:
         panels.kernels.hovered.connect(self._hover_kernel)
         panels.input.hovered.connect(self._hover_pixel)
 
-    def _snapshot(self, _snapshot: Snapshot) -> None:
+    def _snapshot(self, snapshot: Snapshot) -> None:
         self._frames += 1
         if self._hover is None:
             self.write()
@@ -52,7 +52,10 @@ class Status:
         now = time.perf_counter()
         if now - self._since > 1.0:
             rate = self._frames / (now - self._since)
-            self._desk.status.show_rate(f"{rate:.0f} fps" if rate >= 1.5 else "")
+            parts = [f"{rate:.0f} fps"] if rate >= 1.5 else []
+            if snapshot.viewer is not None:
+                parts.insert(0, f"viewer {100 * snapshot.viewer:.1f} %")
+            self._desk.status.show_rate(" · ".join(parts))
             self._frames, self._since = 0, now
 
     def _tasks(self) -> None:

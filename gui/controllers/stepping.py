@@ -11,6 +11,8 @@ from gui.models.interest import PANELS
 from gui.models.snapshot import RunInfo, Snapshot, StackFrame
 from gui.views.dialogs import GoToDialog
 
+CANVAS_RUNS = ("canvas.over", "canvas.back", "canvas.into", "canvas.out", "canvas.play")
+
 
 def parse_index(text: str) -> tuple[int, ...]:
     """Return the integers of ``"5, 7, 4"`` or ``"[5 7 4]"``.
@@ -82,7 +84,6 @@ class Stepping:
         panels.network.layer_shown.connect(self.show_layer)
         panels.network.layer_reached.connect(lambda layer: self._run_to(layer, None, None))
         panels.mosaic.channel_picked.connect(self.pick_channel)
-        panels.mosaic.channel_entered.connect(self.pick_channel)
         panels.mosaic.tensor_chosen.connect(self.choose_tensor)
         panels.watch.tensor_chosen.connect(self.choose_tensor)
         panels.map.picked.connect(self.pick_element)
@@ -281,7 +282,8 @@ class Stepping:
                 self._desk.playback.set_playing(False)
         stepping = state != "training"
         for action_id, action in self._desk.entries.items():
-            if action_id.startswith("debug.") and action_id not in ("debug.pause", "debug.goto"):
+            runs = action_id.startswith("debug.") or action_id in CANVAS_RUNS
+            if runs and action_id not in ("debug.pause", "debug.goto", "debug.follow"):
                 action.setEnabled(stepping)
 
     def _programs(self, snapshot: Snapshot) -> None:

@@ -263,6 +263,7 @@ class Snapshot:
     index: tuple[int, ...] = ()
     tensors: tuple[str, ...] = ("output",)
     steps: int = 0
+    viewer: float | None = None
     frames: tuple[StackFrame, ...] | None = None
     breakpoints: tuple[BreakpointRow, ...] = ()
     thumbnails: tuple[Thumbnail, ...] | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtWidgets import QHBoxLayout, QWidget
 
 from gui import theme
@@ -15,8 +14,6 @@ MANY = 1000
 
 class CurvesPanel(Panel):
     """Two plots over the same steps; pyqtgraph is imported when the panel is first seen."""
-
-    step_clicked = pyqtSignal(int)
 
     def __init__(self) -> None:
         super().__init__("curves", "Timeline", (1200, 110), (260, 70))
@@ -48,7 +45,6 @@ class CurvesPanel(Panel):
         self.accuracy.set_empty_text("Accuracy appears here while the net learns.")
         self._row.addWidget(self.loss, 3)
         self._row.addWidget(self.accuracy, 2)
-        self.loss.point_clicked.connect(self.step_clicked)
         if self._model is not None:
             self.show_curves(self._model)
 

@@ -28,7 +28,6 @@ class MosaicPanel(Panel):
     """All maps of the selected tensor."""
 
     channel_picked = pyqtSignal(int)
-    channel_entered = pyqtSignal(int)
     hovered = pyqtSignal(int, int, int)
     hover_left = pyqtSignal()
     tensor_chosen = pyqtSignal(str)
@@ -42,7 +41,7 @@ class MosaicPanel(Panel):
         self.head.add_control(self.tensor)
         self.tensor.activated.connect(self._choose)
         self.view.selected.connect(self.channel_picked)
-        self.view.activated.connect(self.channel_entered)
+        self.view.activated.connect(self.channel_picked)
         self.view.hovered.connect(self.hovered)
         self.view.hover_left.connect(self.hover_left)
         self._tensors: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ class StackPanel(Panel):
     def __init__(self) -> None:
         super().__init__("stack", "Call stack", (210, 420), (150, 120))
         self._frames: tuple[StackFrame, ...] = ()
+        self._program = "forward"
         self.view = StackView()
         self.view.set_empty_text("The frames of the run appear here once a run is open.")
         self.put(self.view)
@@ -45,12 +46,16 @@ class StackPanel(Panel):
                     for row, frame in enumerate(frames)
                 ]
             )
-        place = self.program.findData(program)
-        if place >= 0 and place != self.program.currentIndex():
-            self.program.setCurrentIndex(place)
+        self._program = program
+        self._show_program()
+
+    def _show_program(self) -> None:
+        self.program.setCurrentIndex(self.program.findData(self._program))
 
     def _choose(self, row: int) -> None:
+        """Ask for a program; the list shows it once it is in force."""
         self.program_chosen.emit(self.program.itemData(row))
+        self._show_program()
 
     def _frame(self, row: int) -> StackFrame | None:
         return self._frames[row] if 0 <= row < len(self._frames) else None

@@ -12,7 +12,6 @@ from gui.widgets.window_view import WindowView
 class WindowPanel(Panel):
     """Draws any explanation: it is the same for every kind of layer."""
 
-    term_shown = pyqtSignal(int)
     term_reached = pyqtSignal(int)
 
     def __init__(self) -> None:
@@ -24,7 +23,6 @@ class WindowPanel(Panel):
         self.products.setChecked(True)
         self.products.toggled.connect(self.view.set_products_visible)
         self.head.add_control(self.products)
-        self.view.term_hovered.connect(self.term_shown)
         self.view.term_clicked.connect(self.term_reached)
 
     def show_content(self, content: WindowContent | None, tail: str = "") -> None:

@@ -128,6 +128,7 @@ class EngineBench(SteppingCommands):
             desk.snapshots.use(desk.debuggee)
         desk.debuggee.pin()
         desk.trainer.start(steps, epochs)
+        self._train_s = self._view_s = 0.0
         self._reason, self._message = "", ""
 
     def do_train_pause(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,7 @@ class BenchCore:
         self._reason, self._message, self._steps = "", "", 0
         self._running = False
         self._stale = False
+        self._train_s = self._view_s = 0.0
         self._random = np.random.default_rng()
 
     # --- what the thread asks -------------------------------------------------------------------
@@ -110,7 +112,9 @@ class BenchCore:
         """Go on with what runs by itself."""
         desk = self._open()
         if self.training and desk.trainer is not None:
+            start = time.perf_counter()
             desk.trainer.work()
+            self._train_s += time.perf_counter() - start
             self._stale = True
             if not desk.trainer.running:
                 self._after_training()
@@ -121,13 +125,20 @@ class BenchCore:
         """Return a picture of now."""
         if self._desk is None:
             return None
+        start = time.perf_counter()
         if self._stale:
             # While training the pinned picture goes through the new weights each time.
             self._stale = False
             self._desk.debuggee.refresh()
             self._desk.snapshots.moved()
-        moment = Moment(self.state, self._reason, self._message, self._breaks.rows(), self._steps)
-        return self._desk.snapshots.make(interest, moment)
+        share = self._view_s / max(self._train_s + self._view_s, 1e-9) if self.training else None
+        moment = Moment(
+            self.state, self._reason, self._message, self._breaks.rows(), self._steps, share
+        )
+        made = self._desk.snapshots.make(interest, moment)
+        if self.training:
+            self._view_s += time.perf_counter() - start
+        return made
 
     def interrupt(self) -> None:
         """Make a resume or a training piece return soon; called from the window's thread."""

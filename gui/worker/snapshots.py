@@ -62,6 +62,7 @@ class Moment:
     message: str = ""
     breakpoints: tuple[BreakpointRow, ...] = ()
     steps: int = 0
+    viewer: float | None = None
 
 
 class Snapshots:
@@ -137,6 +138,7 @@ class Snapshots:
             index=focus.index,
             tensors=self.debuggee.tensors(focus.layer),
             steps=moment.steps,
+            viewer=moment.viewer,
             frames=part("stack", (tick, stage), self.debuggee.frames),
             breakpoints=moment.breakpoints,
             thumbnails=part("network", stage, self._thumbnails),

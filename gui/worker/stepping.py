@@ -18,7 +18,14 @@ class SteppingCommands(BenchCore):
 
     def do_set_program(self, program: str) -> None:
         """Step a forward pass, or whole training steps."""
-        if program != self._open().program:
+        from engine.errors import StateError
+
+        desk = self._open()
+        if program == "training" and not desk.info.can_train:
+            raise StateError(
+                "only the forward pass can be stepped here: no bundled data fit this net's shapes"
+            )
+        if program != desk.program:
             self._halt()
             self._rebuild(program)
 

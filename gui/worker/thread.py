@@ -22,6 +22,9 @@ from gui.worker.mailbox import Command, Mailbox, Notice, Ring
 LATEST_ONLY = frozenset({"interest", "show_picture", "set_speed"})
 """Commands of which only the newest of a row counts; a pen stroke sends dozens a second."""
 
+LONG = frozenset({"resume", "reverse_resume", "next_nan"})
+"""Commands that may run for minutes; the window says so while they do."""
+
 KEY_PRIORITY_S = 0.1
 """After a command the training rests this long, so that the answer to a key is never late."""
 
@@ -135,6 +138,8 @@ class Worker:
             for command in commands:
                 if self._stopping.is_set():
                     break
+                if command.name in LONG:
+                    self.state = "running"
                 if self._guard(partial(bench.handle, command), command.name.replace("_", " ")):
                     self.state = bench.state
             resting = bench.yields and time.monotonic() < self._rest_until

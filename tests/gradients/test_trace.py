@@ -31,21 +31,21 @@ SAMES = ref.ConvSettings(padding=ref.pads(1))
 HALF = ref.PoolSettings((2, 2), (2, 2))
 
 
-def digits(count: int = 6, size: int = 8) -> tuple[Array, Array]:
+def digits(count: int = 4, size: int = 8) -> tuple[Array, Array]:
     rng = np.random.default_rng(7)
     return rng.standard_normal((STEPS, count, 1, size, size)), rng.integers(0, 4, (STEPS, count))
 
 
 def conv_net() -> list[Any]:
     return [
-        Conv2d(1, 3, 3, padding=1, name="c1"),
+        Conv2d(1, 2, 3, padding=1, name="c1"),
         ReLU(),
         MaxPool2d(2),
-        Conv2d(3, 4, 3, padding=1, name="c2"),
+        Conv2d(2, 3, 3, padding=1, name="c2"),
         Tanh(),
         AvgPool2d(2),
         Flatten(),
-        Dense(16, 4, name="f"),
+        Dense(12, 4, name="f"),
     ]
 
 
@@ -97,8 +97,10 @@ OPTIMISERS: dict[str, tuple[Any, Any, float]] = {
 }
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [*((name, "float64") for name in OPTIMISERS), ("momentum", "float32"), ("adam", "float32")],
+)
 def test_a_network_follows_its_reference(name: str, dtype: str) -> None:
     build, build_reference, rate = OPTIMISERS[name]
     xs, ys = digits()
@@ -121,7 +123,7 @@ def test_a_network_follows_its_reference(name: str, dtype: str) -> None:
 def test_batch_norm_follows_its_reference_with_its_statistics(dtype: str) -> None:
     xs, _ = digits()
     xs = xs.astype(dtype)
-    targets = np.random.default_rng(8).standard_normal((STEPS, 6, 3, 1, 1)).astype(dtype)
+    targets = np.random.default_rng(8).standard_normal((STEPS, 4, 3, 1, 1)).astype(dtype)
     model = Model(
         [Conv2d(1, 3, 3, name="c"), BatchNorm2d(3, name="bn"), ReLU(), GlobalAvgPool2d()],
         input_shape=(1, 8, 8),

@@ -121,6 +121,7 @@ def test_conv2d_short_forms_of_padding(given_padding: Any, full: Any) -> None:
     assert_close(model(x), ref.conv2d(x, w["conv.weight"], w["conv.bias"], settings_))
 
 
+@pytest.mark.nojit
 def test_the_articles_worked_example() -> None:
     x = np.arange(1, 10, dtype=np.float32).reshape(1, 1, 3, 3)
     w = np.arange(1, 5, dtype=np.float32).reshape(1, 1, 2, 2)

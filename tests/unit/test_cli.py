@@ -61,7 +61,7 @@ WRONG: list[tuple[str, str]] = [
     ("explain {run} --layer conv1 --index 0,0,0,0 --tensor gewicht", "does not compute 'gewicht'"),
     ("explain {run} --layer conv1 --index 0,0,0,0 --sample 10000", "--sample: expected 0 to 9999"),
     ("step {tmp}/none", "there is no such run file"),
-    ("step {run} --keys n --tour", "--keys: goes together with neither"),
+    ("step {run} --keys n --tour", "--keys: does not go together"),
     ("step {run} --keys n --break conv1:sideways", "--break: expected one of the phases"),
     ("step {run} --keys n --break conv9", "unknown layer 'conv9'"),
     ("step {run} --keys n --when import", "condition 'import'"),

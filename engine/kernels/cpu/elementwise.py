@@ -36,7 +36,8 @@ def dropout_mask(
         row = mask[item * s.channels :][: s.channels]
         for c in range(row.size):
             place = (n * s.channels + c) * s.plane + p
-            kept = hashed_uniform(counters[0], counters[1], s.stream, place) >= s.probability
+            drawn = hashed_uniform(s.probability, counters[0], counters[1], s.stream, place)
+            kept = drawn >= s.probability
             one = like(s.probability, 1)
             row[c] = one / (one - s.probability) if kept else like(s.probability, 0)
 

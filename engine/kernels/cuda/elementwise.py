@@ -31,7 +31,7 @@ def dropout_mask(mask: Flat, counters: IntegerFlat, s: DropoutSettings) -> None:
     seed, step = signed(counters[0]), signed(counters[1])
     one = like(s.probability, 1)
     for i in items(mask.size):
-        kept = hashed_uniform(seed, step, s.stream, signed(i)) >= s.probability
+        kept = hashed_uniform(s.probability, seed, step, s.stream, signed(i)) >= s.probability
         mask[i] = one / (one - s.probability) if kept else like(s.probability, 0)
 
 

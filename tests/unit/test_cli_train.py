@@ -1,0 +1,224 @@
+"""`convscope train`: what it says, what it saves, how it is interrupted and goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine import load, save
+from engine.commands.output import Interrupted
+from engine.commands.progress import BarReporter, LineReporter
+from engine.events import Compiling, StepFinished
+from tests.building import bits_of
+from tests.unit.cli_tools import TRAIN, CommandLine
+
+ROOT = Path(__file__).parents[2]
+BATCHES = TRAIN // 32
+NET = ("--model", "digits_cnn", "--batch-size", "32")
+
+
+def test_json_ends_with_the_accuracy(convscope: CommandLine, digits_npz: Path, tmp_path: Path):
+    path = tmp_path / "run.safetensors"
+    words = ("train", *NET, "--data", digits_npz, "--epochs", 2, "--seed", 3, "--output", path)
+    lines = convscope.good(*words, "--json").objects
+    start, *epochs, end = lines
+    assert [line["event"] for line in lines] == ["start", "epoch", "epoch", "end"]
+    assert (start["train_samples"], start["test_samples"], start["seed"]) == (TRAIN, 60, 3)
+    assert start["steps"] == 2 * BATCHES
+    assert epochs[-1]["accuracy"] == end["accuracy"]
+    assert (end["epochs"], end["steps"], end["output"]) == (2, 2 * BATCHES, str(path))
+    run = load(path)
+    assert run.history.accuracies == [epoch["accuracy"] for epoch in epochs]
+    (checked,) = convscope.good("evaluate", path, "--data", digits_npz, "--json").objects
+    assert checked["accuracy"] == end["accuracy"]
+    assert checked["loss"] == pytest.approx(end["loss"])
+
+
+def test_it_learns(convscope: CommandLine, digits_npz: Path):
+    lines = convscope.good("train", *NET, "--data", digits_npz, "--epochs", 12, "--json").objects
+    assert lines[-1]["accuracy"] > 0.5  # by chance it would be 0.1
+    assert lines[-2]["loss"] < lines[1]["loss"] / 3
+
+
+def test_the_same_seed_gives_the_same_bits(
+    convscope: CommandLine, digits_npz: Path, tmp_path: Path
+):
+    paths = [tmp_path / f"{name}.safetensors" for name in ("one", "two", "threads", "other")]
+    more = [("--threads", 1), ("--threads", 1), ("--threads", 2), ("--seed", 1)]
+    for path, words in zip(paths, more, strict=True):
+        convscope.good("train", *NET, "--data", digits_npz, "--epochs", 1, "--output", path, *words)
+    one, two, threads, other = (bits_of(load(path).model) for path in paths)
+    assert one == two == threads
+    assert one != other
+
+
+def test_people_get_a_line_for_each_epoch(convscope: CommandLine, digits_npz: Path, tmp_path: Path):
+    path = tmp_path / "run.safetensors"
+    text = convscope.good("train", *NET, "--data", digits_npz, "--epochs", 2, "--output", path).out
+    assert "epoch 1/2   loss" in text
+    assert "epoch 2/2   loss" in text
+    assert f"saved to {path}" in text.replace("\n", " ")
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert "not saved" in convscope.good("train", *NET, "--data", digits_npz, "--epochs", 1).out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends processes no signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_goes_on_bit_for_bit(
+    convscope: CommandLine, digits_npz: Path, tmp_path: Path, number: signal.Signals
+):
+    straight, cut = tmp_path / "straight.safetensors", tmp_path / "cut.safetensors"
+    words = ["train", *NET, "--data", str(digits_npz), "--epochs", "300"]
+    convscope.good(*words, "--output", straight)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "engine.cli", *words, "--output", str(cut), "--json"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line)["event"] == "epoch":
+            break
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.count("\n") == 1
+    assert "saved, go on with: convscope train --resume" in err
+    last = json.loads(out.splitlines()[-1])
+    assert last["event"] == "stopped"
+    run = load(cut)
+    assert (run.epoch, run.batch, run.global_step) == (last["epoch"], last["batch"], last["steps"])
+    assert 0 < run.global_step < 300 * BATCHES
+    convscope.good("train", "--resume", cut, *NET[2:], "--data", digits_npz, "--output", cut)
+    assert bits_of(load(cut).model) == bits_of(load(straight).model)
+    assert load(cut).history == load(straight).history
+
+
+def test_interrupting_without_output_says_what_is_lost(
+    convscope: CommandLine, digits_npz: Path, monkeypatch: pytest.MonkeyPatch
+):
+    seen: list[int] = []
+    original = LineReporter.__call__
+
+    def press_once(self: LineReporter, event: object) -> None:
+        if isinstance(event, StepFinished) and not seen:
+            seen.append(event.step)
+            signal.raise_signal(signal.SIGINT)
+        original(self, event)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(LineReporter, "__call__", press_once)
+    result = convscope("train", *NET, "--data", digits_npz, "--epochs", 5)
+    assert result.status == 130
+    assert result.err == (
+        "convscope: interrupted at epoch 1, batch 1; not saved, because there is no --output\n"
+    )
+
+
+def test_interrupting_while_kernels_are_prepared_leaves_before_the_first_step(
+    convscope: CommandLine, digits_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    original = LineReporter.__call__
+
+    def press(self: LineReporter, event: object) -> None:
+        if isinstance(event, Compiling) and event.number == 0:
+            signal.raise_signal(signal.SIGINT)
+        original(self, event)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(LineReporter, "__call__", press)
+    path = tmp_path / "run.safetensors"
+    result = convscope("train", *NET, "--data", digits_npz, "--epochs", 5, "--output", path)
+    assert (result.status, load(path).global_step) == (130, 0)
+    assert "interrupted at epoch 1, batch 0; saved" in result.err
+
+
+def test_interrupting_twice_leaves_at_once(
+    convscope: CommandLine, digits_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def press(self: LineReporter, event: object) -> None:
+        if isinstance(event, StepFinished):
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(LineReporter, "__call__", press)
+    path = tmp_path / "run.safetensors"
+    result = convscope("train", *NET, "--data", digits_npz, "--output", path)
+    assert (result.status, path.exists()) == (130, False)
+    assert result.err == "convscope: interrupted twice: left at once, nothing saved\n"
+
+
+def test_handlers_are_put_back(convscope: CommandLine, digits_npz: Path):
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    convscope.good("train", *NET, "--data", digits_npz, "--epochs", 1)
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_finished_run_can_be_extended(convscope: CommandLine, digits_npz: Path, tmp_path: Path):
+    path = tmp_path / "run.safetensors"
+    words = (*NET[2:], "--data", digits_npz, "--output", path)
+    convscope.good("train", *NET[:2], *words, "--epochs", 1)
+    assert "trained for 1 epochs already" in convscope.wrong("train", "--resume", path, *words)
+    before = bits_of(load(path).model)
+    text = convscope.good("train", "--resume", path, *words, "--epochs", 2).out
+    assert "goes on at epoch 2, batch 0" in text
+    run = load(path)
+    assert (run.epoch, run.optimizer.learning_rate.steps) == (2, 2 * BATCHES)
+    assert bits_of(run.model) != before
+
+
+def test_other_batches_than_before_are_refused(
+    convscope: CommandLine, digits_npz: Path, tmp_path: Path
+):
+    path = tmp_path / "run.safetensors"
+    convscope.good("train", *NET, "--data", digits_npz, "--epochs", 1, "--output", path)
+    words = ("train", "--resume", path, "--data", digits_npz, "--epochs", 3, "--batch-size", 16)
+    assert f"has seen {BATCHES} batches in an epoch" in convscope.wrong(*words)
+
+
+def test_the_bar_shows_loss_and_accuracy(
+    convscope: CommandLine,
+    digits_npz: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    figures: list[str] = []
+    original = BarReporter.__call__
+
+    def remember(self: BarReporter, event: object) -> None:
+        self._drawn = 0.0  # no step is too soon after the one before
+        original(self, event)  # type: ignore[arg-type]
+        task = self.progress.tasks[0]
+        figures.append(
+            f"{task.description} {task.completed:g}/{task.total} {task.fields['figures']}"
+        )
+
+    monkeypatch.setattr(BarReporter, "__call__", remember)
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    text = convscope.good("train", *NET, "--data", digits_npz, "--epochs", 1).out
+    assert any(line.startswith("kernel 1/") for line in figures)
+    assert any(line.startswith("testing 100") for line in figures)
+    steps = [line for line in figures if line.startswith(f"epoch 1/1 {BATCHES}/{BATCHES} loss ")]
+    assert steps
+    assert "accuracy 0." in steps[0]
+    assert "epoch 1/1   loss" in text
+
+
+def test_a_broken_run_is_told_by_predict(
+    convscope: CommandLine, digits_npz: Path, run_file: Path, tmp_path: Path
+):
+    run = load(run_file)
+    bias = np.array(run.model.parameters["logits.bias"].value)
+    bias[3] = np.nan
+    run.model.parameters["logits.bias"].value = bias
+    path = save(run, tmp_path / "broken.safetensors")
+    message = convscope.wrong("predict", path, "--data", digits_npz)
+    assert "the scores of sample 0 are NaN" in message
+
+
+def test_interrupted_is_no_error_of_the_engine():
+    from engine.errors import EngineError
+
+    assert not issubclass(Interrupted, EngineError)
