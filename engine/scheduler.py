@@ -128,6 +128,8 @@ class Scheduler:
     global_step : int
         Steps made so far.
     history : History
+    under_way : Snapshot or None
+        How things were before the batch that a debugger is half-way through; None between batches.
     """
 
     def __init__(self, model: Model, loss: Loss, optimizer: Optimizer) -> None:
@@ -146,6 +148,7 @@ class Scheduler:
         self.epoch = self.batch = self.global_step = 0
         self.history = History()
         self.moments = self._allocate_moments()
+        self.under_way: Snapshot | None = None
         self._programs: dict[Any, Program] = {}
         self._listeners: list[Listener] = []
         self._running = threading.Event()
@@ -250,6 +253,7 @@ class Scheduler:
         first = x[0] if isinstance(x, tuple) else x
         if not len(first):
             raise DataError("step: expected at least one sample, received none")
+        self._leave_half_batch()
         program = self.program(len(first))
         self.load_batch(program, x, y)
         program.run()
@@ -326,6 +330,7 @@ class Scheduler:
             self._check_data(validation, "validation set")
         with self._exclusive():
             self._stop.clear()
+            self._leave_half_batch()
             self._fit(loader, epochs, steps, validation, early_stopping)
         return self.history
 
@@ -461,6 +466,16 @@ class Scheduler:
     def predict(self, *inputs: Any) -> Any:
         """Return the model's outputs for a batch, as calling the model does."""
         return self.model(*inputs)
+
+    def settled(self) -> Snapshot:
+        """Return the newest state between two batches: what a run file holds."""
+        return self.under_way or self.capture()
+
+    def _leave_half_batch(self) -> None:
+        """Undo what a debugger left half done, or its statistics would count twice."""
+        if self.under_way is not None:
+            self.restore(self.under_way)
+            self.under_way = None
 
     # -- going back --------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ DTYPES = ("float32", "float64")
 
 
 def clockwise(padding: Pads) -> tuple[int, int, int, int]:
-    """Return (top, bottom, left, right) of the references as the layers' (top, left, bottom, right)."""
+    """Return the references' (top, bottom, left, right) in the layers' order (t, l, b, r)."""
     top, bottom, left, right = padding
     return (top, left, bottom, right)
 

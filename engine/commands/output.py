@@ -46,9 +46,9 @@ class Output:
             sys.stdout.write(json.dumps(plain(fields), ensure_ascii=False, allow_nan=False) + "\n")
             sys.stdout.flush()
 
-    def line(self, text: str = "", style: str = "") -> None:
-        """Print a line of text, folded at the width of the terminal."""
-        self.console.print(Text(text, style=style))
+    def line(self, text: str = "", style: str = "", fold: bool = True) -> None:
+        """Print a line of text, folded between words at the width of the terminal or not at all."""
+        self.console.print(Text(text, style=style), soft_wrap=not fold)
 
     def show(self, renderable: RenderableType) -> None:
         """Print a table or anything else Rich can draw."""

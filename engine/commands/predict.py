@@ -69,11 +69,10 @@ def _predict_pictures(
     # All are read before anything is printed: a wrong one is then the only thing that is said.
     ready = [prepare(path, model.input_shape, how) for path in pictures]
     classes, confidence = decide(model, np.stack([one.x for one in ready]), run)
-    rows = []
     for path, one, kind, share in zip(pictures, ready, classes, confidence, strict=True):
         out.json(prediction=kind, probability=share, picture=path, steps=one.steps)
-        rows.append((str(path), str(kind), percent(float(share)), "\n".join(one.steps)))
-    out.show(table(("picture", "prediction", "probability", "prepared"), rows))
+        out.line(f"{path}: {kind} ({percent(float(share))})", "bold", fold=False)
+        out.line(" → ".join(one.steps), "dim")
 
 
 def _predict_data(scheduler: Scheduler, run: str, data: str, out: Output) -> None:

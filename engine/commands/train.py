@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import math
 import time
 from dataclasses import dataclass
@@ -40,6 +40,8 @@ EPOCHS = 5
 BATCH_SIZE = 64
 LEARNING_RATE = 0.05
 MOMENTUM = 0.9
+SAVE_EVERY_S = 2.0
+"""A run is saved after an epoch if so much time has passed; always at its end."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def train(
         typer.Option(help=f"At the start; it falls along a cosine. {LEARNING_RATE} by default."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Save the run here, after every epoch too.")
+        Path | None, typer.Option(metavar="FILE", help="Save the run here, after epochs too.")
     ] = None,
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with this run file, bit for bit.")
@@ -217,6 +219,48 @@ def _announce(plan: Plan, out: Output, source: str) -> None:
         out.line(f"goes on at epoch {scheduler.epoch + 1}, batch {scheduler.batch}")
 
 
+class _Watcher:
+    """Listens to a run: shows it, saves it now and then, and ends it when that is asked for.
+
+    Parameters
+    ----------
+    scheduler : Scheduler
+    report : Reporter
+    target : Path or None
+        Where to save.
+
+    Attributes
+    ----------
+    reason : str
+        Why `fit` ended.
+    """
+
+    def __init__(self, scheduler: Scheduler, report: Reporter, target: Path | None) -> None:
+        self.scheduler, self.report, self.target = scheduler, report, target
+        self.asked = False
+        self.reason = "stopped"
+        self._saved = time.monotonic()
+
+    def interrupt(self) -> None:
+        """Ask the run to end after the step it is in."""
+        self.asked = True
+        self.scheduler.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Take an event of the scheduler."""
+        self.report(event)
+        if isinstance(event, FitFinished):
+            self.reason = event.reason
+        elif isinstance(event, EpochFinished) and self.target is not None:
+            if time.monotonic() - self._saved > SAVE_EVERY_S:
+                save(self.scheduler, self.target)
+                self._saved = time.monotonic()
+        elif isinstance(event, FitStarted) and self.asked:
+            self.scheduler.stop()  # `fit` forgets at its start what was asked before
+        elif isinstance(event, Compiling) and self.asked:
+            raise _Left
+
+
 def _carry_out(plan: Plan, out: Output, target: Path | None) -> None:
     """Train, save, and say how it went.
 
@@ -227,57 +271,30 @@ def _carry_out(plan: Plan, out: Output, target: Path | None) -> None:
     """
     scheduler = plan.scheduler
     report = reporter(out, plan.epochs)
-    asked: list[bool] = []
-
-    def interrupt() -> None:
-        asked.append(True)
-        scheduler.stop()
-
-    ends = [scheduler.listen(functools.partial(_watch, scheduler, report, target, asked))]
+    watcher = _Watcher(scheduler, report, target)
+    end = scheduler.listen(watcher)
     begin = time.perf_counter()
-    reason: list[str] = []
-    ends.append(scheduler.listen(functools.partial(_remember_reason, reason)))
     try:
-        with on_interrupt(interrupt), report:
+        with on_interrupt(watcher.interrupt), report:
             try:
-                scheduler.fit(
-                    plan.loader, epochs=plan.epochs - scheduler.epoch, validation=plan.data.test
-                )
-            except _Left:
-                reason.append("stopped")
+                with contextlib.suppress(_Left):
+                    scheduler.fit(
+                        plan.loader, epochs=plan.epochs - scheduler.epoch, validation=plan.data.test
+                    )
             except KeyboardInterrupt:
-                raise Interrupted("interrupted twice: left at once, nothing saved") from None
-            if reason != ["finished"]:
+                raise Interrupted("interrupted twice: left at once, without saving") from None
+            if target is not None:
+                save(scheduler, target)
+            if watcher.reason != "finished":
                 _leave(scheduler, out, target)
     finally:
-        for end in ends:
-            end()
+        end()
     _conclude(plan, out, target, time.perf_counter() - begin)
 
 
-def _watch(
-    scheduler: Scheduler, report: Reporter, target: Path | None, asked: list[bool], event: Event
-) -> None:
-    """Show an event, save after every epoch, and leave early if that was asked for."""
-    report(event)
-    if isinstance(event, EpochFinished) and target is not None:
-        save(scheduler, target)
-    if asked and isinstance(event, FitStarted):
-        scheduler.stop()  # `fit` forgets at its start what was asked before
-    if asked and isinstance(event, Compiling):
-        raise _Left
-
-
-def _remember_reason(reason: list[str], event: Event) -> None:
-    if isinstance(event, FitFinished):
-        reason.append(event.reason)
-
-
 def _leave(scheduler: Scheduler, out: Output, target: Path | None) -> None:
-    """Save an unfinished run and raise what ends the command."""
+    """Raise what ends the command before the run is finished."""
     place = f"epoch {scheduler.epoch + 1}, batch {scheduler.batch}"
-    if target is not None:
-        save(scheduler, target)
     out.json(
         event="stopped",
         epoch=scheduler.epoch,
@@ -312,6 +329,6 @@ def _conclude(plan: Plan, out: Output, target: Path | None, seconds: float) -> N
         style="bold",
     )
     if target is not None:
-        out.line(f"saved to {target}")
+        out.line(f"saved to {target}", fold=False)
     else:
         out.line("not saved; --output FILE would")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import ConfigurationError, UnknownName
+from engine.errors import ConfigurationError, EngineError, UnknownName
 
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "min": np.min,
@@ -97,8 +97,13 @@ class Expression:
         lookup : callable
             ``lookup("conv2.output") -> array or number``.
         """
-        with np.errstate(all="ignore"):
-            return self._value(self._tree, lookup)
+        try:
+            with np.errstate(all="ignore"):
+                return self._value(self._tree, lookup)
+        except (ValueError, TypeError, ArithmeticError) as error:  # shapes that do not fit, say
+            if isinstance(error, EngineError):
+                raise
+            raise ConfigurationError(f"condition {self.text!r}: {error}") from None
 
     def holds(self, lookup: Lookup) -> bool:
         """Return whether the condition is true; arrays count as true if any element is."""
@@ -167,7 +172,8 @@ class Expression:
         if name is not None:
             return lookup(name)
         if isinstance(node, ast.Constant):
-            return node.value
+            # As a float: whole numbers of Python would make 9**9**9 exact, and take for ever.
+            return float(node.value)  # type: ignore[arg-type]
         if isinstance(node, ast.BoolOp):
             truths = (bool(np.any(self._value(value, lookup))) for value in node.values)
             return all(truths) if isinstance(node.op, ast.And) else any(truths)

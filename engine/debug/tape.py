@@ -208,12 +208,14 @@ class TrainingTape(Tape):
         """Fetch the batch the scheduler stands at and remember the state before it."""
         self.epoch, self.batch, self.executed = self.scheduler.epoch, self.scheduler.batch, 0
         self._start = self.scheduler.capture()
+        self.scheduler.under_way = None
         self.timeline.add(self._start)
         if not self.at_end:
             self.x, self.y = self.loader.batch(self.epoch, self.batch)
             self.program = self.scheduler.program(len(self.y))
 
     def _load(self) -> None:
+        self.scheduler.under_way = self._start
         if self.y is not None:
             self.scheduler.load_batch(self.program, self.x, self.y)
 

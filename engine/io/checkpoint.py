@@ -49,6 +49,7 @@ def save(run: Scheduler | Model, path: str | os.PathLike[str]) -> Path:
     Parameters
     ----------
     run : Scheduler or Model
+        Of a run that a Session is half-way through a batch with, the beginning of that batch.
     path : path
         Ends in ``.safetensors`` by convention.
 
@@ -66,22 +67,37 @@ def save(run: Scheduler | Model, path: str | os.PathLike[str]) -> Path:
     if not isinstance(run, (Scheduler, Model)):
         raise StateError(f"save: expected a Scheduler or a Model, received {type(run).__name__}")
     model = run.model if isinstance(run, Scheduler) else run
-    tensors: dict[str, Array] = {name: np.array(p.value) for name, p in model.parameters.items()}
-    tensors |= {f"state.{name}": array for name, array in model.state.items()}
     data: dict[str, Any] = {"format": FORMAT, "version": VERSION, "model": model_to_data(model)}
     if isinstance(run, Scheduler):
-        for name, moments in run.moments.items():
-            for moment, buffer in zip(run.optimizer.moments, moments, strict=True):
-                tensors[f"moment.{moment}.{name}"] = buffer.read()
+        tensors = _tensors_of_run(run)
         data["loss"], data["optimizer"] = encode(run.loss), encode(run.optimizer)
         data["position"] = {"epoch": run.epoch, "batch": run.batch, "step": run.global_step}
         data["history"] = run.history.to_data()
+    else:
+        tensors = {name: np.array(p.value) for name, p in model.parameters.items()}
+        tensors |= {f"state.{name}": array for name, array in model.state.items()}
     metadata = {"run": json.dumps(data, sort_keys=True), "sha256": PLACEHOLDER}
     content = safetensors.numpy.save(tensors, metadata)
     digest = hashlib.sha256(content).hexdigest()
     target = Path(path)
     _write(target, content.replace(PLACEHOLDER.encode(), digest.encode(), 1))
     return target
+
+
+def _tensors_of_run(run: Scheduler) -> dict[str, Array]:
+    """Return parameters, state and moments as they were between two batches, in public layout."""
+    model, settled = run.model, run.settled()
+    tensors = {
+        name: p.attached().to_public(settled.parameters[name])
+        for name, p in model.parameters.items()
+    }
+    for name, buffer in model.state.buffers.items():
+        tensors[f"state.{name}"] = buffer.to_public(settled.state[name])
+    for name, moments in run.moments.items():
+        for number, moment in enumerate(run.optimizer.moments):
+            captured = settled.moments[name][number]
+            tensors[f"moment.{moment}.{name}"] = moments[number].to_public(captured)
+    return tensors
 
 
 def _write(target: Path, content: bytes) -> None:

@@ -77,16 +77,25 @@ class Show:
                 self._breakpoints,
             ),
         ]
-        kept = list(self._waiting)
         fresh = [function for new, function in parts if new]
-        self._waiting = [function for _, function in parts if function in fresh or function in kept]
+        if snapshot.state == "training":
+            # Turn by turn: with more panels than frames between two pictures, none may starve.
+            self._waiting += [function for function in fresh if function not in self._waiting]
+        else:
+            wanted = [*fresh, *self._waiting]
+            self._waiting = [function for _, function in parts if function in wanted]
 
     def draw(self) -> None:
-        """Fill waiting panels until the budget of this frame is spent."""
+        """Fill waiting panels until the budget of this frame is spent.
+
+        Filling is cheap, painting is not, and Qt paints all that was filled in one go. While a
+        training runs, a frame fills one panel, so that the window always answers in between.
+        """
         end = time.perf_counter() + BUDGET_S
+        one_each = self._last is not None and self._last.state == "training"
         while self._waiting:
             self._waiting.pop(0)()
-            if time.perf_counter() > end:
+            if one_each or time.perf_counter() > end:
                 return
 
     def finish(self) -> None:

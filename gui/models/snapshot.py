@@ -250,7 +250,11 @@ class FieldRule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """Everything the visible panels show, at one position."""
+    """Everything the visible panels show, at one position.
+
+    `steps` counts stepping commands; `viewer` is the share of the worker's time that pictures took
+    while training.
+    """
 
     number: int
     state: State

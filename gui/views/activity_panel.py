@@ -33,16 +33,15 @@ class ActivityPanel(Panel):
     def show_tasks(self, tasks: list[Task]) -> None:
         """Show the newest state of every job."""
         self._empty.setVisible(not tasks)
-        for task in tasks:
+        for row, task in enumerate(sorted(tasks, key=lambda task: task.finished), 1):
             if task.key not in self._rows:
                 label, bar = QLabel(), QProgressBar()
                 bar.setFixedHeight(14)
                 bar.setFixedWidth(90)
-                row = len(self._rows) + 1
-                self._grid.addWidget(label, row, 0)
-                self._grid.addWidget(bar, row, 1)
                 self._rows[task.key] = (label, bar)
             label, bar = self._rows[task.key]
+            self._grid.addWidget(label, row, 0)
+            self._grid.addWidget(bar, row, 1)
             mark = "✓ " if task.finished else ""
             label.setText(f"{mark}{task.title}{' · ' if task.detail else ''}{task.detail}")
             label.setToolTip(label.text())

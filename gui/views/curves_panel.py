@@ -54,6 +54,7 @@ class CurvesPanel(Panel):
         self.head.set_detail("")
         if self._built:
             self.loss.clear()
+            self.loss.set_log(False)
             self.accuracy.clear()
 
     def show_curves(self, model: CurvesModel) -> None:

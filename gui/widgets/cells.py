@@ -90,7 +90,7 @@ def draw_numbers(
     whole : bool
         The grid holds whole numbers only: write no decimals.
     """
-    chosen = cell_font(*cell)
+    chosen = cell_font(*cell) or cell_font(*cell, characters=3)
     if chosen is None:
         return
     font, characters = chosen

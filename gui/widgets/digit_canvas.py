@@ -11,7 +11,6 @@ from PyQt6.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPen
 from PyQt6.QtWidgets import (
     QButtonGroup,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QSizePolicy,
     QSlider,
@@ -227,17 +226,14 @@ class DigitCanvas(QWidget):
         clear = QPushButton("Clear", self)
         clear.setAccessibleName("Clear the drawing")
         clear.clicked.connect(self.clear)
-        label = QLabel("size", self)
-        label.setProperty("muted", True)
-        self._arrange(label, clear)
+        self._arrange(clear)
 
-    def _arrange(self, label: QLabel, clear: QPushButton) -> None:
+    def _arrange(self, clear: QPushButton) -> None:
         tools = QHBoxLayout()
         tools.setSpacing(4)
         tools.addWidget(self._pen)
         tools.addWidget(self._eraser)
         tools.addSpacing(4)
-        tools.addWidget(label)
         tools.addWidget(self._size, 1)
         tools.addWidget(clear)
         sheets = QHBoxLayout()

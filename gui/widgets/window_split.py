@@ -10,7 +10,6 @@ from gui.widgets.window_layout import (
     COORDINATE,
     LABEL,
     LEGIBLE_HEIGHT,
-    LEGIBLE_WIDTH,
     NAME,
     ROW_COORDINATE,
     SIGN,
@@ -32,6 +31,8 @@ from gui.widgets.window_stacks import Layer
 _SPACE = 12
 """Pixels between the overview and the enlarged channel."""
 _MOST_TILE_CELL = 18
+TIGHT_WIDTH = 21
+"""Cells this narrow still show three characters: better than leaving out a column of a kernel."""
 
 Cell = tuple[int, int, int]
 Focus = tuple[list[Box], list[Sign], int]
@@ -121,7 +122,7 @@ def _grid_size(
     room = (width - ROW_COORDINATE - (per_row - 1) * SIGN) / per_row
     room -= sum(map(bool, skip_columns)) * SKIP
     tall = height / lines - LABEL - COORDINATE - sum(map(bool, skip_rows)) * SKIP
-    across = max(min(int(room / LEGIBLE_WIDTH), columns), 1)
+    across = max(min(int(room / TIGHT_WIDTH), columns), 1)
     down = max(min(int(tall / LEGIBLE_HEIGHT), rows), min(rows, 3))
     cell_width = int(min(room / across, 46))
     cell_height = max(int(min(tall / down, cell_width, 30)), LEGIBLE_HEIGHT)

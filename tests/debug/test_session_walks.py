@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from engine import Model, Scheduler, load, save
+from engine.data import DataLoader, Dataset
 from engine.debug import Position, Session
+from engine.errors import EngineError
+from engine.layers import Conv2d, Dense, Dropout, Flatten, MaxPool2d, Softmax
+from engine.losses import CrossEntropyLoss
+from engine.optimizers import Adam
+from engine.regularizers import L2
+from tests.building import bits_of
 from tests.debug.runs import (
     differences,
     picture,
@@ -17,6 +28,7 @@ from tests.debug.runs import (
     tiny_scheduler,
     tiny_session,
 )
+from tests.gallery import IMAGE, branching
 
 COMMANDS = {
     "shallow": ["step_over"] * 8 + ["step_into", "step_out", "resume"],
@@ -170,3 +182,136 @@ def test_a_forward_session_walks_back_too() -> None:
     session = Session(tiny_model(), tiny_data(3).x)
     trail = walk(session, COMMANDS["wild"], 30, 2)
     walk_back(session, trail)
+
+
+def other_session(kind: str) -> Session:
+    """Nets whose ops keep memory of their own: masks, winners, copies in public order."""
+    if kind == "branches":
+        model = branching("float32")
+    else:
+        layers = [
+            Conv2d(4, 3, 3, name="conv"),
+            Softmax(axis=1, name="soft"),
+            Dense(4, 3, name="rows"),
+            Dropout(0.3, name="drop"),
+            MaxPool2d(2, stride=1, name="pool"),
+            Flatten(name="flat"),
+            Dense(24, 5, regularizer=L2(1e-2), name="fc"),
+        ]
+        model = Model(layers, input_shape=IMAGE, seed=1, device="cpu")
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((7, *IMAGE)).astype(np.float32)
+    data = Dataset(x, rng.integers(0, model.output_shape[0], 7))
+    scheduler = Scheduler(model, CrossEntropyLoss(), Adam(learning_rate=0.01))
+    return Session(scheduler, loader=DataLoader(data, batch_size=3, shuffle=True))
+
+
+@pytest.mark.parametrize("kind", ["branches", "copies"])
+def test_other_nets_can_be_walked_back(kind: str) -> None:
+    session = other_session(kind)
+    trail = walk(session, ["step_over"] * 6 + ["step_into", "step_out"], 90, 3)
+    assert session.position.batch >= 1
+    walk_back(session, trail)
+
+
+@pytest.mark.parametrize("kind", ["branches", "copies"])
+def test_operations_run_again_give_the_same_bits(kind: str) -> None:
+    """Forward by two, back by one, to the end of the batch and beyond."""
+    plain, zigzag = other_session(kind), other_session(kind)
+    while plain.position.batch < 2:
+        plain.step_over()
+    while zigzag.position.batch < 2:
+        zigzag.step_over()
+        if zigzag.position.batch < 2:
+            zigzag.step_over()
+            zigzag.step_back()
+    assert zigzag.position == plain.position
+    assert not differences(picture(zigzag), picture(plain))
+
+
+def test_a_run_longer_than_the_memory_for_snapshots_can_be_walked_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Snapshots are thinned out; what lies between two of them is replayed."""
+    session = tiny_session(epochs=10)
+    size = session._tape.timeline.memory_bytes  # type: ignore[attr-defined]
+    monkeypatch.setattr(session._tape.timeline, "budget_bytes", 6 * size)  # type: ignore[attr-defined]
+    seen = []
+    for _ in range(30):
+        seen.append((session.position, picture(session)))
+        session.resume(batches=1)
+    assert len(session._tape.timeline) <= 6  # type: ignore[attr-defined]
+    order = random.Random(0).sample(range(len(seen)), 12)
+    for number in order:
+        place, shown = seen[number]
+        session.run_to(place)
+        assert not differences(picture(session), shown), str(place)
+
+
+def test_a_session_may_start_in_the_middle_of_a_run() -> None:
+    scheduler, twin = tiny_scheduler(), tiny_scheduler()
+    scheduler.fit(tiny_loader(), steps=4)
+    before = bits_of(scheduler.model)
+    session = Session(scheduler, loader=tiny_loader(), epochs=1)
+    assert (session.position.epoch, session.position.batch) == (1, 1)
+    start = session.position
+    trail = walk(session, COMMANDS["wild"], 25, 4)
+    walk_back(session, trail)
+    assert session.position == start
+    assert bits_of(scheduler.model) == before
+    with pytest.raises(EngineError):
+        session.run_to(replace(start, batch=0))
+    assert session.resume().reason == "end"
+    twin.fit(tiny_loader(), epochs=2)
+    assert bits_of(scheduler.model) == bits_of(twin.model)
+    assert scheduler.history == twin.history
+
+
+def test_fit_goes_on_where_a_session_stands() -> None:
+    session = tiny_session(epochs=2)
+    scheduler, twin = session.scheduler, tiny_scheduler()
+    assert scheduler is not None
+    session.resume(batches=2)
+    scheduler.fit(tiny_loader(), steps=3)
+    twin.fit(tiny_loader(), steps=5)
+    assert bits_of(scheduler.model) == bits_of(twin.model)
+
+
+@pytest.mark.parametrize("phase", ["forward", "loss", "backward", "update"])
+def test_fit_repeats_a_batch_that_a_session_left_half_way(phase: str) -> None:
+    """Statistics and weights of the half batch must not count twice."""
+    session = tiny_session(epochs=2)
+    scheduler, twin = session.scheduler, tiny_scheduler()
+    assert scheduler is not None
+    session.resume(batches=1)
+    while session.position.phase != phase:
+        session.step_over()
+    for _ in range(3):
+        session.step_over()
+    scheduler.fit(tiny_loader(), steps=2)
+    twin.fit(tiny_loader(), steps=3)
+    assert bits_of(scheduler.model) == bits_of(twin.model)
+
+
+@pytest.mark.parametrize("phase", ["forward", "backward", "update"])
+def test_saving_half_way_through_a_batch_saves_its_beginning(phase: str, tmp_path: Path) -> None:
+    session = tiny_session(epochs=2)
+    twin = tiny_scheduler()
+    assert session.scheduler is not None
+    session.resume(batches=1)
+    while session.position.phase != phase:
+        session.step_over()
+    for _ in range(3):
+        session.step_over()
+    here, shown = session.position, picture(session)
+    save(session.scheduler, tmp_path / "half.safetensors")
+    assert session.position == here
+    assert not differences(picture(session), shown)
+    resumed = load(tmp_path / "half.safetensors")
+    assert resumed.global_step == 1
+    resumed.fit(tiny_loader(), steps=4)
+    twin.fit(tiny_loader(), steps=5)
+    assert bits_of(resumed.model) == bits_of(twin.model)
+    session.resume()
+    twin.fit(tiny_loader(), steps=1)
+    assert bits_of(session.model) == bits_of(twin.model)
