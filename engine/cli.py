@@ -63,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal may not have every sign
     words = ordered(given)
+    if words[0] not in COMMANDS:  # what joins from elsewhere need not know what is handled here
+        words = [word for word in words if word != "--debug"]
     try:
         with termination_as_interrupt():
             result = command_line(words[0])(words, prog_name=NAME, standalone_mode=False)

@@ -335,10 +335,16 @@ class Scheduler:
         return self.history
 
     def _check_data(self, dataset: Any, name: str) -> None:
-        """Refuse NaN and Inf before the first step, by place."""
+        """Refuse NaN and Inf before the first step, by place.
+
+        A read-only array is looked through once: a run in many short pieces, as the window makes
+        it, would otherwise spend more time here than in its kernels.
+        """
         if not len(dataset):
             raise DataError(f"fit: the {name} is empty")
         for array, part in ((np.asarray(dataset.x), ""), (np.asarray(dataset.y), " target")):
+            if not array.flags.writeable and any(known() is array for known in self._finite):
+                continue
             for start in range(0, len(array) if array.dtype.kind == "f" else 0, 4096):
                 bad = ~np.isfinite(array[start : start + 4096])
                 if bad.any():
@@ -350,6 +356,8 @@ class Scheduler:
                         f"{tuple(where[1:])}; remove the sample, or hunt it with "
                         "engine.debug.Session, which accepts it"
                     )
+            if not array.flags.writeable:
+                self._finite = [*self._finite[-7:], weakref.ref(array)]
 
     def _fit(
         self,

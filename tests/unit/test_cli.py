@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from importlib import metadata
@@ -132,7 +133,7 @@ def test_without_a_command_the_window_starts(
     monkeypatch.setattr(metadata.EntryPoint, "load", lambda self: window)
     monkeypatch.setattr(metadata, "entry_points", lambda group: [entry])
     convscope.good()
-    convscope.good("app", "--as-json")
+    convscope.good("app", "--as-json", "--debug")
     assert started == [False, True]
 
 
@@ -192,11 +193,15 @@ def test_a_path_that_the_system_refuses_is_wrong_use(convscope: CommandLine):
     assert "name too long" in convscope.wrong("info", "x" * 5000)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupting_anything_is_one_line_and_status_130(
-    convscope: CommandLine, monkeypatch: pytest.MonkeyPatch, run_file: Path
+    convscope: CommandLine,
+    monkeypatch: pytest.MonkeyPatch,
+    run_file: Path,
+    number: signal.Signals,
 ):
     def interrupt(*words: object) -> None:
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
 
     monkeypatch.setattr("engine.commands.info.open_run", interrupt)
     result = convscope("info", run_file)
