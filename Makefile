@@ -18,7 +18,7 @@ bench: setup      ## side by side with other libraries; writes the tables of doc
 	$(BIN)/python -m benchmarks
 
 screenshots: setup  ## draw the pictures of docs/screenshots again
-	$(BIN)/python .ci/screenshots.py
+	$(BIN)/python docs/screenshots.py
 
 setup:            ## .venv with everything in it; quick when nothing has changed
 	@PYTHON='$(PYTHON)' bash .ci/setup

@@ -109,9 +109,7 @@ def _operation(session: Session, operation: Operation, depth: int) -> list[Frame
         )
     if at.term is not None:
         result.append(
-            Frame(
-                f"term {at.term + 1} / {inside.terms(at)}", "", "current", result[-1].depth + 1, at
-            )
+            Frame(f"term {at.term} / {inside.terms(at)}", "", "current", result[-1].depth + 1, at)
         )
     return result
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import struct
 import tempfile
 from pathlib import Path
@@ -76,7 +77,8 @@ def save(run: Scheduler | Model, path: str | os.PathLike[str]) -> Path:
     else:
         tensors = {name: np.array(p.value) for name, p in model.parameters.items()}
         tensors |= {f"state.{name}": array for name, array in model.state.items()}
-    metadata = {"run": json.dumps(data, sort_keys=True), "sha256": PLACEHOLDER}
+    # One key only: safetensors writes several in random order, and equal runs shall be equal files.
+    metadata = {"run": json.dumps({**data, "sha256": PLACEHOLDER}, sort_keys=True)}
     content = safetensors.numpy.save(tensors, metadata)
     digest = hashlib.sha256(content).hexdigest()
     target = Path(path)
@@ -110,6 +112,7 @@ def _write(target: Path, content: bytes) -> None:
         )
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
+            temporary.chmod(_mode_for(target))
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -124,6 +127,15 @@ def _write(target: Path, content: bytes) -> None:
     except BaseException:
         _discard(temporary)
         raise
+
+
+def _mode_for(target: Path) -> int:
+    """Return the permissions of the file that is replaced, else those of any new file."""
+    with contextlib.suppress(OSError):
+        return stat.S_IMODE(target.stat().st_mode)
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def _discard(temporary: Path | None) -> None:
@@ -231,13 +243,13 @@ def _parse(target: Path, content: bytes) -> tuple[dict[str, Any], dict[str, Arra
         )
     try:
         header = json.loads(content[8 : 8 + length])
-        metadata = header["__metadata__"]
-        digest, text = metadata["sha256"], metadata["run"]
+        data = json.loads(header["__metadata__"]["run"])
+        digest = data["sha256"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FormatError(
             f"{target}: this is no Convscope run file (its header has no description)"
         ) from error
-    if not isinstance(digest, str) or len(digest) != 64 or not isinstance(text, str):
+    if not isinstance(digest, str) or len(digest) != 64:
         raise FormatError(f"{target}: this is no Convscope run file (its hash is missing)")
     blank = content.replace(digest.encode(), PLACEHOLDER.encode(), 1)
     if hashlib.sha256(blank).hexdigest() != digest:
@@ -246,10 +258,9 @@ def _parse(target: Path, content: bytes) -> tuple[dict[str, Any], dict[str, Arra
         )
     try:
         tensors = safetensors.numpy.load(content)
-        data = json.loads(text)
-    except (SafetensorError, ValueError, RecursionError) as error:
+    except (SafetensorError, ValueError) as error:
         raise FormatError(f"{target}: damaged ({error})") from error
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
+    if data.get("format") != FORMAT:
         raise FormatError(f"{target}: this is no Convscope run file")
     if data.get("version") != VERSION:
         raise FormatError(

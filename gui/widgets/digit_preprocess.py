@@ -51,8 +51,8 @@ def preprocess(drawing: Array) -> npt.NDArray[np.float32]:
 
 
 def _start(centre: float, size: int) -> int:
-    """Return where a digit starts so that its centre of mass is in the middle, inside the frame."""
-    return int(min(max(round((SIDE - 1) / 2 - centre), 0), SIDE - size))
+    """Return where a digit starts so that its centre of mass lies on pixel 14, as in MNIST."""
+    return int(min(max(round(SIDE / 2 - centre), 0), SIDE - size))
 
 
 def _averages(old: int, new: int) -> npt.NDArray[np.float64]:

@@ -173,7 +173,7 @@ def next_step(explanation: Explanation, cursor: Cursor | None) -> str:
     if cursor.term < count:
         term = explanation.terms[cursor.term]
         numbers = " × ".join(format_number(value) for value in term.values)
-        return f"Next step: term {cursor.term + 1} of {count}, {numbers}."
+        return f"Next step: term {cursor.term} of {count}, {numbers}."
     stages = explanation.stages
     stage = cursor.term - count
     if stage < len(stages):

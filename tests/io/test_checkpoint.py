@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -57,16 +55,11 @@ def test_a_run_saved_from_a_session_resumes_at_its_place(tmp_path: Path) -> None
 
 
 def test_saving_a_loaded_run_gives_the_same_file(tmp_path: Path) -> None:
-    """Tensors byte by byte; the header's entries come in any order and carry the hash of all."""
     scheduler = tiny_scheduler()
     scheduler.fit(tiny_loader(), steps=4)
     save(scheduler, tmp_path / "a.safetensors")
     save(load(tmp_path / "a.safetensors"), tmp_path / "b.safetensors")
-    contents = [(tmp_path / name).read_bytes() for name in ("a.safetensors", "b.safetensors")]
-    ends = [8 + struct.unpack("<Q", content[:8])[0] for content in contents]
-    one, other = (json.loads(c[8:end]) for c, end in zip(contents, ends, strict=True))
-    assert contents[0][ends[0] :] == contents[1][ends[1] :]
-    assert one.pop("__metadata__")["run"] == other.pop("__metadata__")["run"]
+    one, other = ((tmp_path / f"{name}.safetensors").read_bytes() for name in "ab")
     assert one == other
 
 
