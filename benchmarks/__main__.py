@@ -39,8 +39,8 @@ def main() -> None:
         "# Performance\n\n"
         "Written by `make bench`. Contestants take turns in one process, with the same number of\n"
         "threads; figures are medians. A ratio above 1 means that Convscope is faster; `to best`\n"
-        "compares with the better of PyTorch's layouts. Absolute times depend on the machine and on\n"
-        "what else it does; trust the ratios.\n\n"
+        "compares with the better of PyTorch's layouts. Absolute times depend on the machine and\n"
+        "on what else it does; trust the ratios.\n\n"
         f"{datetime.date.today()}: {backend.describe()}; Python {sys.version.split()[0]}, PyTorch "
         f"{torch.__version__}, Numba {numba.__version__}; float32.\n\n" + "\n".join(sections)
     )

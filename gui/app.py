@@ -349,11 +349,23 @@ def command(
         bool, typer.Option("--json", help="Print the start-up times as JSON.")
     ] = False,
     reset: Annotated[bool, typer.Option(help="Forget saved layouts.")] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads of the kernels; all cores but one.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of networks that are started afresh; random.")
+    ] = None,
 ) -> None:
     """Open the window on a run file, or render it to a picture."""
     crash.install()
     try:
         options = read_options(run, size, at, theme, layout, reset, screenshot is not None)
+        if device not in ("cpu", "cuda", "auto"):
+            raise UsageError(f"--device: expected cpu, cuda or auto, received {device!r}")
+        from gui.worker import runs
+
+        runs.prefer(device, threads, seed)
         if screenshot is not None:
             if screenshot.suffix.lower() != ".png":
                 raise UsageError(f"--screenshot: expected a .png file, received {screenshot}")

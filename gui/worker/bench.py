@@ -48,6 +48,8 @@ class EngineBench(SteppingCommands):
         self._halt()
         self._warmup.wait()
         if seed is None:
+            seed = runs.preferences().seed
+        if seed is None:
             seed = int(self._random.integers(2**31))
         self._use(runs.fresh(desk.scheduler, seed), desk.info.path, desk.sample)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +34,42 @@ def bundled_run() -> Path:
     return bundled.path(BUNDLED)
 
 
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """What the command line asked for.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda"}
+    threads : int or None
+        CPU threads; None takes all cores but one.
+    seed : int or None
+        Of networks that are started afresh; None draws one.
+    """
+
+    device: str = "auto"
+    threads: int | None = None
+    seed: int | None = None
+
+
+_preferences = [Preferences()]
+
+
+def prefer(device: str, threads: int | None, seed: int | None) -> None:
+    """Open the runs of this process in this way; see `Preferences`."""
+    _preferences[0] = Preferences(device, threads, seed)
+
+
+def preferences() -> Preferences:
+    """Return what `prefer` was told."""
+    return _preferences[0]
+
+
 def kernel_threads() -> int:
     """Return how many threads kernels may use: one core is left to the window."""
+    wish = _preferences[0].threads
+    if wish is not None:
+        return wish
     cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else None
     if cores is None and hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
@@ -55,7 +89,7 @@ def open_run(path: Path, tell: Callable[[Task], None]) -> Scheduler:
     title = f"Opening {path.name}"
     tell(Task("open", title))
     try:
-        return load(path, threads=kernel_threads())
+        return load(path, device=_preferences[0].device, threads=kernel_threads())
     finally:
         tell(Task("open", title, "", 1, 1, True))
 
