@@ -13,7 +13,7 @@ from engine.errors import ConfigurationError
 from engine.typing import PHASES, Index, Phase
 
 if TYPE_CHECKING:
-    from engine.debug.session import Session
+    from engine.debug.inspector import Inspector
     from engine.program import Operation
 
 
@@ -33,7 +33,7 @@ class Finding:
     origin: Origin | None = None
 
 
-Preset = Callable[["Session", "Operation"], Finding | None]
+Preset = Callable[["Inspector", "Operation"], Finding | None]
 
 
 @dataclass(eq=False)
@@ -82,7 +82,7 @@ class Breakpoint:
         """Return whether the breakpoint's place is this operation."""
         return self.layer in (None, operation.layer) and self.phase in (None, operation.phase)
 
-    def check(self, session: Session, operation: Operation) -> Finding | None:
+    def check(self, session: Inspector, operation: Operation) -> Finding | None:
         """Return what the condition finds after `operation` ran; None if it does not hold."""
         if self.when is None:
             return None
@@ -109,7 +109,7 @@ class Breakpoint:
 # -- presets -----------------------------------------------------------------------------------
 
 
-def any_nonfinite(session: Session, operation: Operation) -> Finding | None:
+def any_nonfinite(session: Inspector, operation: Operation) -> Finding | None:
     """Find the first NaN or Inf among an operation's results, and the operand it came from."""
     for result in operation.results:
         name = operation.layer if operation.phase == "load" else f"{operation.layer}.{result}"
@@ -127,7 +127,7 @@ def any_nonfinite(session: Session, operation: Operation) -> Finding | None:
     return None
 
 
-def loss_nonfinite(session: Session, operation: Operation) -> Finding | None:
+def loss_nonfinite(session: Inspector, operation: Operation) -> Finding | None:
     """Find a loss that is NaN or Inf."""
     if operation.phase != "loss":
         return None
@@ -137,7 +137,7 @@ def loss_nonfinite(session: Session, operation: Operation) -> Finding | None:
     return Finding(f"the loss is {value}", Origin("loss.output", (0,)))
 
 
-def loss_spike(session: Session, operation: Operation) -> Finding | None:
+def loss_spike(session: Inspector, operation: Operation) -> Finding | None:
     """Find a loss above three times the least one so far."""
     if operation.phase != "loss" or not session.losses:
         return None
@@ -150,7 +150,7 @@ def loss_spike(session: Session, operation: Operation) -> Finding | None:
     )
 
 
-def dead_relu(session: Session, operation: Operation) -> Finding | None:
+def dead_relu(session: Inspector, operation: Operation) -> Finding | None:
     """Find a ReLU of which more than half of the channels are zero for the whole batch."""
     if operation.phase != "forward" or operation.kind != "relu":
         return None

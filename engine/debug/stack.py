@@ -9,7 +9,7 @@ from engine.debug.position import Position
 from engine.typing import PHASES
 
 if TYPE_CHECKING:
-    from engine.debug.session import Session
+    from engine.debug.inspector import Inspector
     from engine.program import Operation
 
 FrameState = Literal["done", "current", "waiting"]
@@ -37,7 +37,7 @@ class Frame:
     position: Position | None
 
 
-def frames(session: Session) -> list[Frame]:
+def frames(session: Inspector) -> list[Frame]:
     """Return the call stack of a session, outer frames first; every phase lists its operations."""
     at = session.position
     size = len(session.batch_x)
@@ -78,14 +78,14 @@ def frames(session: Session) -> list[Frame]:
     return result
 
 
-def _state(session: Session, first: int, last: int) -> FrameState:
+def _state(session: Inspector, first: int, last: int) -> FrameState:
     number = session.position.operation
     if session.at_end or number > last:
         return "done"
     return "current" if number >= first else "waiting"
 
 
-def _operation(session: Session, operation: Operation, depth: int) -> list[Frame]:
+def _operation(session: Inspector, operation: Operation, depth: int) -> list[Frame]:
     """Return the frame of an operation and, if it is the current one, those inside it."""
     at = session.position
     place = Position(at.epoch, at.batch, operation.phase, operation.index)
@@ -114,7 +114,7 @@ def _operation(session: Session, operation: Operation, depth: int) -> list[Frame
     return result
 
 
-def _detail(session: Session, operation: Operation) -> str:
+def _detail(session: Inspector, operation: Operation) -> str:
     if operation.phase in ("load", "forward"):
         return _size(session.model.node(operation.layer).output_shape)
     if operation.phase == "loss" or operation.layer == "loss":

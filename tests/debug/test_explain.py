@@ -235,6 +235,23 @@ def test_an_old_forward_value_is_explained_with_the_weights_it_saw() -> None:
     assert session.position == here
 
 
+def test_within_the_update_phase_the_passes_are_explained_with_the_weights_they_saw() -> None:
+    """The first layer is updated already, the last one not yet."""
+    layers = [Conv2d(4, 3, 3, name="it"), Flatten(), Dense(60, 2, name="last")]
+    model = Model(layers, input_shape=IMAGE, seed=1, device="cpu")
+    session = training(model)
+    while session.position.phase != "update":
+        session.step_over()
+    session.step_over()
+    assert session.program.operations[session.position.operation].layer == "last"
+    rng = np.random.default_rng(4)
+    for layer, tensor in (("it", "output"), ("last", "input.gradient"), ("it", "weight")):
+        values = session.read(f"{layer}.{tensor}")
+        for _ in range(10):
+            index = tuple(int(rng.integers(size)) for size in values.shape)
+            assert_same_bits(check(session, layer, tensor, index).value, values[index])
+
+
 def test_an_explanation_does_not_move_the_session() -> None:
     session = training(around([Conv2d(4, 3, 3, name="it")], "float32"))
     while session.position.batch < 1:

@@ -153,6 +153,21 @@ def test_read_shows_public_layout_and_the_batch_of_the_loader() -> None:
     np.testing.assert_array_equal(session.read("conv1.weight"), session.model["conv1"].weight.value)
 
 
+def test_dropout_draws_a_new_mask_for_each_step_and_the_same_one_again_going_back() -> None:
+    session = tiny_session()
+    masks = []
+    for _ in range(2):
+        to(session, "conv2", "forward")
+        masks.append(session.read("drop1.output") == 0)
+        assert masks[-1].any()
+        session.resume(batches=1)
+    pooled = [mask.tobytes() for mask in masks]
+    assert pooled[0] != pooled[1]
+    session.run_to(replace(session.position, batch=0, phase="load", operation=0))
+    to(session, "conv2", "forward")
+    assert (session.read("drop1.output") == 0).tobytes() == pooled[0]
+
+
 def test_weights_change_with_the_update_and_not_before() -> None:
     session = tiny_session()
     before = session.model["conv1"].weight.value.copy()

@@ -80,6 +80,7 @@ def test_branches_with_many_readers() -> None:
     check_model(model, [values((2, *IMAGE), 3)])
 
 
+@pytest.mark.nojit
 def test_batch_norm_in_training() -> None:
     model = Model([BatchNorm2d(4)], input_shape=IMAGE, seed=0, device="cpu", dtype="float64")
     randomise(model, 1)
@@ -105,6 +106,7 @@ def test_one_layer_used_twice_adds_its_gradients() -> None:
     check_model(model, [values((2, 2, 5, 5), 4)])
 
 
+@pytest.mark.nojit
 def test_a_deep_network() -> None:
     model = Model(
         [

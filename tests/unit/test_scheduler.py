@@ -202,6 +202,19 @@ def test_events_tell_the_run_in_order() -> None:
     assert any(isinstance(e, EvaluationProgress) for e in events)
 
 
+def test_without_a_validation_set_accuracy_is_that_of_training() -> None:
+    scheduler = tiny_scheduler()
+    events = recorded(scheduler)
+    history = scheduler.fit(tiny_loader(), epochs=2)
+    steps = [e for e in events if isinstance(e, StepFinished)]
+    for epoch in range(2):
+        own = [e for e in steps if e.epoch == epoch]
+        right = sum(e.correct or 0 for e in own)
+        assert history.accuracy[epoch] == right / sum(e.samples for e in own)
+    assert len(history.accuracy) == 2
+    assert len(history.validation_loss) == 0
+
+
 def test_unsubscribing_ends_the_events() -> None:
     scheduler = tiny_scheduler()
     events: list[Event] = []

@@ -1,0 +1,340 @@
+"""Inspector: everything that can be looked at from a position in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from engine.debug.breakpoints import Origin
+from engine.debug.explain import Explainer
+from engine.debug.navigation import Inside
+from engine.debug.position import Position
+from engine.debug.stack import Frame, frames
+from engine.debug.tape import Tape
+from engine.errors import ConfigurationError, EngineError, StateError
+from engine.explanation import Explanation
+from engine.program import Operation, Program
+from engine.receptive_field import Box, box_of
+from engine.scheduler import Scheduler
+from engine.typing import Array, Index, Phase
+
+Reason = Literal["start", "step", "breakpoint", "pause", "end"]
+FIGURES = ("loss", "epoch", "batch", "step")
+"""Numbers that conditions may use besides tensors."""
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What one operation did.
+
+    Parameters
+    ----------
+    layer, phase
+    output : array or None
+        After a forward operation or the loss.
+    gradients : dict of arrays
+        After a backward operation: ``"weight"``, ``"bias"``, ``"input"``.
+    elapsed_ms : float
+        0 where it ran together with others.
+    """
+
+    layer: str
+    phase: Phase
+    output: Array | None
+    gradients: dict[str, Array]
+    elapsed_ms: float
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where and why a session stands still.
+
+    Parameters
+    ----------
+    position : Position
+        The next thing to execute.
+    reason : {"start", "step", "breakpoint", "pause", "end"}
+    record : StepRecord or None
+        Of the operation that ran last in this batch.
+    origin : Origin or None
+        The element a condition blames.
+    message : str
+        One sentence, or empty.
+    """
+
+    position: Position
+    reason: Reason
+    record: StepRecord | None = None
+    origin: Origin | None = None
+    message: str = ""
+
+
+class Inspector:
+    """A position on a tape, and what can be seen from there.
+
+    Parameters
+    ----------
+    tape : Tape
+    scheduler : Scheduler or None
+        None for a forward pass alone.
+    """
+
+    def __init__(self, tape: Tape, scheduler: Scheduler | None) -> None:
+        self._tape = tape
+        self._explainer = Explainer(tape)
+        self.scheduler = scheduler
+        self.model = tape.model
+        self._sample = 0
+        self._fields = self.model.receptive_fields()
+        self._explained: tuple[Any, Explanation] | None = None
+        self._position = self._at(tape.epoch, tape.batch, 0)
+
+    # -- where we are ------------------------------------------------------------------------
+
+    @property
+    def position(self) -> Position:
+        """The next thing to execute."""
+        return self._position
+
+    @property
+    def program(self) -> Program:
+        """The program of the current batch."""
+        return self._tape.program
+
+    @property
+    def sample(self) -> int:
+        """Which sample of the batch is stepped through and shown."""
+        return self._sample
+
+    @sample.setter
+    def sample(self, number: int) -> None:
+        if not 0 <= number < len(self._tape.x):
+            raise ConfigurationError(
+                f"sample: expected 0 to {len(self._tape.x) - 1}, received {number}"
+            )
+        self._sample = int(number)
+
+    @property
+    def batch_x(self) -> Array:
+        """Inputs of the current batch."""
+        return self._tape.x
+
+    @property
+    def batch_y(self) -> Array | None:
+        """Targets of the current batch; None in a forward pass."""
+        return self._tape.y
+
+    @property
+    def losses(self) -> list[float]:
+        """Losses of the batches that are over."""
+        return [] if self.scheduler is None else self.scheduler.history.steps
+
+    @property
+    def timings(self) -> dict[tuple[str, str], float]:
+        """Milliseconds of operations that ran by themselves, by (phase, layer)."""
+        return self._tape.timings
+
+    @property
+    def at_end(self) -> bool:
+        """Whether there is nothing left to execute."""
+        return self._tape.at_end
+
+    def operation(self, position: Position | None = None) -> Operation:
+        """Return the operation of a position (the current one by default)."""
+        at = position or self._position
+        return self._tape.operations[min(at.operation, len(self._tape.operations) - 1)]
+
+    def stack(self) -> list[Frame]:
+        """Return the call stack, outer frames first."""
+        return frames(self)
+
+    def _at(self, epoch: int, batch: int, operation: int) -> Position:
+        phase: Phase = "load" if self._tape.at_end else self._tape.operations[operation].phase
+        return Position(epoch, batch, phase, operation)
+
+    # -- the tree inside an operation --------------------------------------------------------
+
+    def inside(self, operation: Operation) -> Inside:
+        """Return what can be stepped into inside an operation."""
+        shapes, samples = {}, set()
+        for result in operation.results if operation.phase != "load" else ():
+            buffer = self.program.buffer(f"{operation.layer}.{result}")
+            shapes[result] = buffer.shape
+            if buffer.role == "activation":
+                samples.add(result)
+        return Inside(shapes, frozenset(samples), self._sample, self._term_count)
+
+    def _term_count(self, position: Position) -> int:
+        """Return the terms of an element: products, then one for what follows them; or stages."""
+        explanation = self._explain_at(position.at_term(None))
+        if not len(explanation.terms):
+            return len(explanation.stages)
+        return len(explanation.terms) + (1 if explanation.stages else 0)
+
+    def _explain_at(self, position: Position) -> Explanation:
+        """Explain the element of a position; the operation is run if it has not been."""
+        operation = self._tape.operations[position.operation]
+        self._tape.go(
+            position.epoch, position.batch, max(self._tape.executed, position.operation + 1)
+        )
+        result = position.tensor or operation.results[0]
+        key = (position.at_term(None), self._tape.executed)
+        if self._explained is None or self._explained[0] != key:
+            explanation = self._explainer.explain(operation.layer, result, position.index)
+            self._explained = (key, explanation)
+        return self._explained[1]
+
+    def _wind(self, position: Position) -> None:
+        """Bring the engine to a position and make it the current one."""
+        needed = position.operation + (position.level != "operation")
+        self._tape.go(position.epoch, position.batch, needed)
+        self._position = position
+        self._explained = None if position.level == "operation" else self._explained
+
+    # -- looking at numbers ------------------------------------------------------------------
+
+    def read(self, name: str) -> Array | None:
+        """Return a tensor at this position, or None where this batch has not computed it yet.
+
+        Parameters
+        ----------
+        name : str
+            ``"input"``, ``"conv1.output"``, ``"conv1.grad_output"``, ``"conv1.weight"``,
+            ``"conv1.weight.gradient"``, ``"loss.output"`` ...
+
+        Raises
+        ------
+        UnknownName
+            If this program has no such tensor.
+        """
+        array = self.program.read(name)
+        row = self._row_of(name)
+        if row is None or (self._tape.at_end and self.scheduler is None):
+            return array
+        return None if row >= self._position.operation or self._tape.at_end else array
+
+    def _row_of(self, name: str) -> int | None:
+        """Return the operation that computes a tensor; None for what outlives the batch."""
+        if name in self.model.parameters or name in self.model.state:
+            return None
+        if name.endswith(".grad_output"):
+            return self._explainer.operation_for(name.removesuffix(".grad_output"), "grad_output")
+        layer, _, saved = name.partition(".saved.")
+        return self.program.producers.get(f"{layer}.output" if saved else name)
+
+    def figure(self, name: str) -> Any:
+        """Return what a condition means by a name: a tensor, or loss, epoch, batch, step."""
+        if name == "loss":
+            row = self.program.producers.get("loss.output")
+            return (
+                None
+                if row is None or self._tape.executed <= row
+                else self.program.read("loss.output")[0]
+            )
+        if name in ("epoch", "batch"):
+            return getattr(self._tape, name)
+        if name == "step":
+            return self.scheduler.global_step if self.scheduler else 0
+        row = self._row_of(name)
+        return None if row is not None and row >= self._tape.executed else self.program.read(name)
+
+    def explain(self, *, layer: str, index: Sequence[int], tensor: str = "output") -> Explanation:
+        """Explain one element as its newest execution before the position made it.
+
+        Parameters
+        ----------
+        layer : str
+            A node, or ``"loss"``.
+        index : sequence of int
+            In the tensor's public shape: (n, c, y, x), (n, f), (o, i, ky, kx) ...
+        tensor : str
+            ``"output"``, ``"grad_output"``, ``"input.gradient"``, ``"weight.gradient"``,
+            ``"bias.gradient"``, ``"weight"``, ``"bias"`` ...
+
+        Raises
+        ------
+        StateError
+            If it has not been computed yet.
+        """
+        tensor = {"grad_input": "input.gradient"}.get(tensor, tensor)
+        place = tuple(int(i) for i in index)
+        row = self._explainer.operation_for(layer, tensor)
+        tape = self._tape
+        if not tape.at_end and tape.executed > row:
+            return self._explainer.explain(layer, tensor, place)
+        earlier = tape.before(self._position.epoch, self._position.batch)
+        if earlier is None:
+            raise StateError(
+                f"{layer}.{tensor} has not been computed yet; step past {layer} in the "
+                f"{tape.operations[row].phase} pass first"
+            )
+        # Newest execution was in the batch before: wind there, look, and wind back.
+        here = self._position
+        try:
+            tape.go(*earlier, row + 1)
+            return self._explainer.explain(layer, tensor, place)
+        finally:
+            self._wind(here)
+
+    def explain_position(self) -> Explanation | None:
+        """Explain the element at the current position; None at the level of operations."""
+        position = self._position
+        if position.level in ("operation", "tensor") or self._tape.at_end:
+            return None
+        if position.level == "channel" and self.inside(self.operation()).pixels(self.result()):
+            return None
+        return self._explain_at(position.at_term(None))
+
+    def result(self) -> str:
+        """Return the result that the current position lies in; empty at the level of operations."""
+        operation = self.operation()
+        return self._position.tensor or (operation.results[0] if operation.results else "")
+
+    def bad_operand(self, operation: Operation, result: str, index: Index) -> Origin | None:
+        """Return the first operand of an element that is not finite, if there is one."""
+        if operation.phase == "load":
+            return None
+        try:
+            explanation = self._explainer.explain(operation.layer, result, index)
+        except EngineError:
+            return None
+        for operand in explanation.terms.operands:
+            bad = np.flatnonzero(~np.isfinite(operand.values))
+            if bad.size:
+                return Origin(operand.tensor, tuple(int(i) for i in operand.indices[bad[0]]))
+        return None
+
+    def record(self, layer: str, phase: Phase) -> StepRecord | None:
+        """Return what an operation did in this batch; None if it has not run."""
+        for operation in self._tape.operations[: self._tape.executed]:
+            if operation.layer == layer and operation.phase == phase:
+                return self._record(operation)
+        return None
+
+    def last_record(self) -> StepRecord | None:
+        """Return what the operation before the position did; None at the start of a batch."""
+        if self._position.operation == 0 or self._tape.at_end:
+            return None
+        return self._record(self._tape.operations[self._position.operation - 1])
+
+    def _record(self, operation: Operation) -> StepRecord:
+        output, gradients = None, {}
+        if operation.phase in ("forward", "loss"):
+            output = self.program.read(f"{operation.layer}.output")
+        elif operation.phase == "load":
+            output = self.program.read(operation.layer)
+        elif operation.phase == "backward":
+            for result in operation.results:
+                gradients[result.removesuffix(".gradient")] = self.program.read(
+                    f"{operation.layer}.{result}"
+                )
+        elapsed = self._tape.timings.get((operation.phase, operation.layer), 0.0)
+        return StepRecord(operation.layer, operation.phase, output, gradients, elapsed)
+
+    def receptive_field(self, layer: str, index: Sequence[int]) -> Box:
+        """Return the input pixels that an element can see; see `Box`."""
+        node = self.model.node(layer)
+        return box_of(self._fields[node.name], tuple(index), self.model.input_shape)
