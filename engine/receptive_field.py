@@ -55,7 +55,8 @@ def field_of(
     ]
     reach = layer.op.reach(*shapes)
     if reach is None:
-        return (merged[0], merged[1]) if output[1:] == shapes[0][1:] else None
+        apart = output[1:] == shapes[0][1:] and not layer.op.mixes_positions
+        return (merged[0], merged[1]) if apart else None
     result = []
     for axis, span in enumerate(merged):
         before_pixels = reach.padding[axis]

@@ -11,7 +11,7 @@ from engine.typing import Shape
 
 Pair = tuple[int, int]
 Padding = tuple[int, int, int, int]
-"""Top, left, bottom, right."""
+"""Top, left, bottom, right: both starts, then both ends. Users write (top, bottom, left, right)."""
 
 
 class Reach(NamedTuple):
@@ -63,13 +63,13 @@ def positive(name: str, value: object) -> int:
 def check_padding(padding: object) -> int | str | tuple[int, ...]:
     """Return a padding argument in a form that can be stored.
 
-    Accepted are an integer, (y, x), (top, left, bottom, right), ``"same"`` and ``"valid"``.
+    Accepted are an integer, (y, x), (top, bottom, left, right), ``"same"`` and ``"valid"``.
     """
     if isinstance(padding, str):
         if padding not in ("same", "valid"):
             raise ConfigurationError(
                 'padding: expected "same", "valid", an integer, (y, x) or '
-                f"(top, left, bottom, right), received {padding!r}"
+                f"(top, bottom, left, right), received {padding!r}"
             )
         return padding
     if isinstance(padding, Sequence) and len(padding) == 4:
@@ -108,7 +108,8 @@ def resolve_padding(
     if isinstance(padding, Sequence):
         items = [int(p) for p in padding]
         if len(items) == 4:
-            return items[0], items[1], items[2], items[3]
+            top, bottom, left, right = items
+            return top, left, bottom, right
         return items[0], items[1], items[0], items[1]
     return int(padding), int(padding), int(padding), int(padding)
 

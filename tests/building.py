@@ -7,15 +7,9 @@ from typing import Any
 import numpy as np
 
 from engine import Input, Model
-from tests.reference import Array, Pads
+from tests.reference import Array
 
 DTYPES = ("float32", "float64")
-
-
-def clockwise(padding: Pads) -> tuple[int, int, int, int]:
-    """Return the references' (top, bottom, left, right) in the layers' order (t, l, b, r)."""
-    top, bottom, left, right = padding
-    return (top, left, bottom, right)
 
 
 def single(layer: Any, input_shape: tuple[int, ...], dtype: str = "float64", seed: int = 0) -> Any:

@@ -22,7 +22,7 @@ class Conv2d(Layer):
     ----------
     in_channels, out_channels : int
     kernel_size, stride, dilation : int or (y, x)
-    padding : int, (y, x), (top, left, bottom, right), ``"same"`` or ``"valid"``
+    padding : int, (y, x), (top, bottom, left, right), ``"same"`` or ``"valid"``
         ``"same"`` makes ceil(size / stride) outputs; an odd pixel goes to the bottom and the right.
     groups : int
         Must divide both channel counts.

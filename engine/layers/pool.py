@@ -18,7 +18,7 @@ class MaxPool2d(Layer):
     kernel_size : int or (y, x)
     stride : int or (y, x) or None
         None: the kernel size.
-    padding : int, (y, x), (top, left, bottom, right), ``"same"`` or ``"valid"``
+    padding : int, (y, x), (top, bottom, left, right), ``"same"`` or ``"valid"``
         Padding never wins: it counts as minus infinity.
     dilation : int or (y, x)
     ceil_mode : bool

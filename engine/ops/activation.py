@@ -178,6 +178,11 @@ class Softmax(Op):
             )
         return inputs[0]
 
+    @property
+    def mixes_positions(self) -> bool:
+        """Only a softmax over channels leaves positions apart."""
+        return self.axis not in (1, -3)
+
     def _rows(self, buffer: Buffer) -> Buffer:
         axis = self.axis % len(buffer.shape)
         lead, tail = math.prod(buffer.shape[:axis]), math.prod(buffer.shape[axis + 1 :])

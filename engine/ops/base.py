@@ -214,8 +214,13 @@ class Op(ABC):
         """Explain one element of ``"output"``, ``"input.gradient"``, ``"weight.gradient"`` ..."""
 
     def reach(self, *inputs: Shape) -> Reach | None:
-        """Return how output pixels look at input pixels; None if every output sees every input."""
+        """Return how output pixels look at input pixels; None if they have no window."""
         return None
+
+    @property
+    def mixes_positions(self) -> bool:
+        """Whether an output pixel without a window depends on more than its own place."""
+        return False
 
     def multiply_adds(self, output: Shape, *inputs: Shape) -> int:
         """Return the multiply-adds per sample of convolutions and matrix products, else 0."""

@@ -60,6 +60,11 @@ class Dense(Op):
             )
         return (*shape[:-1], self.out_features)
 
+    @property
+    def mixes_positions(self) -> bool:
+        """On images, the last axis is a row of pixels."""
+        return True
+
     def multiply_adds(self, output: Shape, *inputs: Shape) -> int:
         """Return one multiply-add per weight and row."""
         return math.prod(output) * self.in_features

@@ -31,7 +31,7 @@ from engine.layers import (
 )
 from tests import reference as ref
 from tests import strategies
-from tests.building import DTYPES, clockwise, joined, single, weights_of
+from tests.building import DTYPES, joined, single, weights_of
 from tests.reference import Array
 from tests.tolerances import BACKWARD, FORWARD, assert_close, assert_same_bits
 
@@ -69,7 +69,7 @@ def conv_layer(case: strategies.ConvCase) -> Any:
         case.out_channels,
         kernel_size=case.kernel,
         stride=case.settings.stride,
-        padding=clockwise(case.settings.padding),
+        padding=case.settings.padding,
         dilation=case.settings.dilation,
         groups=case.settings.groups,
         bias=case.bias,
@@ -161,7 +161,7 @@ def test_max_pool2d_of_any_geometry(dtype: str, case: strategies.PoolCase, ties:
     layer = MaxPool2d(
         s.kernel,
         stride=s.stride,
-        padding=clockwise(s.padding),
+        padding=s.padding,
         dilation=s.dilation,
         ceil_mode=s.ceil_mode,
     )
@@ -186,7 +186,7 @@ def test_avg_pool2d_of_any_geometry(dtype: str, case: strategies.PoolCase) -> No
     layer = AvgPool2d(
         s.kernel,
         stride=s.stride,
-        padding=clockwise(s.padding),
+        padding=s.padding,
         ceil_mode=s.ceil_mode,
         count_include_pad=s.count_include_pad,
         divisor_override=s.divisor_override,
