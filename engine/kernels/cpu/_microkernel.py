@@ -50,36 +50,42 @@ SLACK_BYTES = 2 * VECTOR_BYTES
 """How far past the end of a buffer a tile may read."""
 
 
-NAMES = ["c_row", "a_row", "a_t", "a_u", "a_k", "b_t", "b_u", "b_k"]
-NAMES += ["t_count", "u_count", "k_count", "start"]
-"""What is the same for all tiles of one block, in the order in which it travels."""
+WORDS = (
+    "item rows lanes c c_row a a_row a_t a_u a_k b b_t b_u b_k t_count u_count k_count bias start"
+)
+"""What describes a block, in the order in which it travels as int64 words; see `multiply`."""
+PLACES = {name: number for number, name in enumerate(WORDS.split())}
+TILED = ("c", "a", "b", "lanes", "bias")
+"""What differs from tile to tile; the rest is read from the words of the block."""
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator, unused-ignore]
 def _tile(
     typing_context: Any,
-    one: Any,
+    bits: Any,
     rows: Any,
     vectors: Any,
+    words: Any,
     c: Any,
     a: Any,
     b: Any,
     lanes: Any,
     bias: Any,
-    fixed: Any,
 ) -> Any:
-    """Emit one tile; `one` carries the dtype, `rows` and `vectors` are literals."""
-    row_count, vector_count = rows.literal_value, vectors.literal_value
+    """Emit one tile of float32 or float64 (`bits`); it and the two sizes are literals."""
+    sizes = rows.literal_value, vectors.literal_value
+    kind = types.float32 if bits.literal_value == 32 else types.float64
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        values = dict(zip(("c", "a", "b", "lanes", "bias"), arguments[3:8], strict=True))
-        for number, name in enumerate(NAMES):
-            values[name] = builder.extract_value(arguments[8], number)
-        _Emitter(context, builder, one, row_count, vector_count, values).emit()
+        values = {
+            name: builder.load(cgutils.gep_inbounds(builder, arguments[3], place))
+            for name, place in PLACES.items()
+        }
+        values |= zip(TILED, arguments[4:], strict=True)
+        _Emitter(context, builder, kind, *sizes, values).emit()
         return context.get_dummy_value()
 
-    words = types.UniTuple(types.int64, len(NAMES))
-    return types.void(one, rows, vectors, *[types.int64] * 5, words), generate
+    return types.void(bits, rows, vectors, words, *[types.int64] * len(TILED)), generate
 
 
 class _Emitter:
@@ -208,29 +214,65 @@ class _Emitter:
                 builder.store(builder.load(source, align=self.size), target, align=self.size)
 
 
-def _variant(rows: int, vectors: int) -> Any:
-    """Return the compiled tile of a fixed size; it closes over two integers only, so it caches."""
-
-    def tile(one: Any, c: Any, a: Any, b: Any, lanes: Any, bias: Any, fixed: Any) -> None:
-        _emit_tile(one, rows, vectors, c, a, b, lanes, bias, fixed)
-
-    return inline(tile)
-
-
 _emit_tile: Callable[..., None] = _tile
-tile_most_x2, tile_2x2, tile_1x2 = (_variant(rows, 2) for rows in (ROWS, 2, 1))
-tile_most_x1, tile_2x1, tile_1x1 = (_variant(rows, 1) for rows in (ROWS, 2, 1))
+VARIANTS = [(rows, vectors) for vectors in (2, 1) for rows in (ROWS, 2, 1)]
+"""Rows and vectors of the tiles that blocks are cut into."""
 
-WORDS = 19
-"""Integers that describe a block; see `multiply`."""
+
+def _provide_tile(bits: int, rows: int, vectors: int) -> Any:
+    """Compile one tile (or load it) and make it known to LLVM by name.
+
+    Called by name, it is optimised once; linked into its caller, it would be so twice.
+    """
+
+    def tile(words: Any, c: Any, a: Any, b: Any, lanes: Any, bias: Any) -> None:
+        # Closes over integers only: so Numba's cache can tell the variants apart.
+        _emit_tile(bits, rows, vectors, words, c, a, b, lanes, bias)
+
+    signature = types.void(types.CPointer(types.int64), *[types.int64] * len(TILED))
+    compiled = numba.cfunc(signature, cache=FLAGS["cache"], error_model="numpy")(tile)
+    llvm.add_symbol(_tile_name(bits, rows, vectors), compiled.address)
+    return compiled
+
+
+def _tile_name(bits: int, rows: int, vectors: int) -> str:
+    return f"convscope_tile_float{bits}_{rows}x{vectors}"
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _call_tile(
+    typing_context: Any,
+    one: Any,
+    rows: Any,
+    vectors: Any,
+    words: Any,
+    c: Any,
+    a: Any,
+    b: Any,
+    lanes: Any,
+    bias: Any,
+) -> Any:
+    """Emit the call of a tile; `one` carries the dtype, rows and vectors are literals."""
+    name = _tile_name(one.bitwidth, rows.literal_value, vectors.literal_value)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = ir.IntType(64)
+        call = ir.FunctionType(ir.VoidType(), [word.as_pointer(), *[word] * len(TILED)])
+        function = cgutils.get_or_insert_function(builder.module, call, name)
+        builder.call(function, arguments[3:])
+        return context.get_dummy_value()
+
+    return types.void(one, rows, vectors, words, *[types.int64] * len(TILED)), generate
+
+
+_tile_of: Callable[..., None] = _call_tile
 
 
 @inline
-def _cut(one: Any, words: Any) -> None:
+def _cut(one: Any, pointer: Any) -> None:
     """Cut a block into tiles: lanes two vectors at a time, rows as many as fit into registers."""
-    item, rows, lanes, c, c_row, a, a_row, a_t, a_u, a_k, b, b_t, b_u, b_k = words[:14]
-    t_count, u_count, k_count, bias, start = words[14:]
-    fixed = (c_row, a_row, a_t, a_u, a_k, b_t, b_u, b_k, t_count, u_count, k_count, start)
+    item, rows, lanes, c, c_row, a, a_row = _words_at(pointer)[:7]
+    b, bias = _words_at(pointer)[10], _words_at(pointer)[17]
     size = VECTOR_BYTES // item
     lane = 0
     while lane < lanes:
@@ -243,21 +285,21 @@ def _cut(one: Any, words: Any) -> None:
             here, there = c + lane * item + row * c_row, a + row * a_row
             if rows - row >= ROWS:
                 if wide:
-                    tile_most_x2(one, here, there, b_at, step, bias_at, fixed)
+                    _tile_of(one, ROWS, 2, pointer, here, there, b_at, step, bias_at)
                 else:
-                    tile_most_x1(one, here, there, b_at, step, bias_at, fixed)
+                    _tile_of(one, ROWS, 1, pointer, here, there, b_at, step, bias_at)
                 row += ROWS
             elif rows - row >= 2:
                 if wide:
-                    tile_2x2(one, here, there, b_at, step, bias_at, fixed)
+                    _tile_of(one, 2, 2, pointer, here, there, b_at, step, bias_at)
                 else:
-                    tile_2x1(one, here, there, b_at, step, bias_at, fixed)
+                    _tile_of(one, 2, 1, pointer, here, there, b_at, step, bias_at)
                 row += 2
             else:
                 if wide:
-                    tile_1x2(one, here, there, b_at, step, bias_at, fixed)
+                    _tile_of(one, 1, 2, pointer, here, there, b_at, step, bias_at)
                 else:
-                    tile_1x1(one, here, there, b_at, step, bias_at, fixed)
+                    _tile_of(one, 1, 1, pointer, here, there, b_at, step, bias_at)
                 row += 1
         lane += step
 
@@ -265,12 +307,12 @@ def _cut(one: Any, words: Any) -> None:
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
 def _load_words(typing_context: Any, pointer: Any) -> Any:
     """Emit loads of the words of a block."""
-    words = types.UniTuple(types.int64, WORDS)
+    words = types.UniTuple(types.int64, len(PLACES))
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         loads = [
             builder.load(cgutils.gep_inbounds(builder, arguments[0], number))
-            for number in range(WORDS)
+            for number in range(len(PLACES))
         ]
         return context.make_tuple(builder, words, loads)
 
@@ -281,11 +323,11 @@ _words_at: Callable[..., Any] = _load_words
 
 
 def _multiply_float32(words: Any) -> None:
-    _cut(np.float32(1), _words_at(words))
+    _cut(np.float32(1), words)
 
 
 def _multiply_float64(words: Any) -> None:
-    _cut(np.float64(1), _words_at(words))
+    _cut(np.float64(1), words)
 
 
 @functools.cache
@@ -294,11 +336,13 @@ def provide(dtype: str) -> Any:
 
     Kernels call it by that name: so it is compiled once, not once per kernel.
     """
-    function = _multiply_float32 if dtype == "float32" else _multiply_float64
+    bits = 32 if dtype == "float32" else 64
+    tiles = [_provide_tile(bits, rows, vectors) for rows, vectors in VARIANTS]
+    function = _multiply_float32 if bits == 32 else _multiply_float64
     signature = types.void(types.CPointer(types.int64))
     compiled = numba.cfunc(signature, cache=FLAGS["cache"], error_model="numpy")(function)
     llvm.add_symbol(f"convscope_multiply_{dtype}", compiled.address)
-    return compiled
+    return tiles, compiled
 
 
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
@@ -327,7 +371,7 @@ def _call_multiply(
                 flat += [builder.extract_value(value, i) for i in range(kind.count)]
             else:
                 flat.append(value)
-        words = cgutils.alloca_once(builder, word, size=ir.Constant(word, WORDS))
+        words = cgutils.alloca_once(builder, word, size=ir.Constant(word, len(PLACES)))
         for number, value in enumerate(flat):
             builder.store(value, cgutils.gep_inbounds(builder, words, number))
         call = ir.FunctionType(ir.VoidType(), [word.as_pointer()])
