@@ -32,6 +32,8 @@ __all__ = ["NetworkStrip", "StripNode"]
 _BOX, _SMALLEST_BOX = 118.0, 88
 _GAP = 18
 _TRACK = 9
+_SMALLEST_HEIGHT = 62
+"""Pixels of a box that still has room for a thumbnail; more lanes than fit are scrolled."""
 _MOST_MAPS = 16
 _MOST_VALUES = 400
 
@@ -147,7 +149,7 @@ class NetworkStrip(ScrollCanvas):
     def _box_height(self) -> float:
         lanes = max(self._graph.lanes, 1)
         room = self._surface().height() - 16 - self._graph.tracks * _TRACK - (lanes - 1) * 10
-        return float(min(max(room / lanes, 44), 150))
+        return float(min(max(room / lanes, _SMALLEST_HEIGHT), 150))
 
     def _box(self, name: str) -> QRectF:
         column, lane = self._graph.places[name]
