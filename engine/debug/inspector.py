@@ -47,6 +47,11 @@ class StepRecord:
     gradients: dict[str, Array]
     elapsed_ms: float
 
+    @property
+    def ms(self) -> float:
+        """Short for `elapsed_ms`."""
+        return self.elapsed_ms
+
 
 @dataclass(frozen=True)
 class Stop:
