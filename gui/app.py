@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -376,10 +377,21 @@ def command(
         application = Application(options)
     except UsageError as error:
         raise _fail(str(error)) from None
+    leave_on_signals(application)
     application.start()
     if as_json and application.settle():
         _tell(application, {})
     leave(application.qt.exec())
+
+
+def leave_on_signals(application: Application) -> None:
+    """Close on Ctrl-C and on termination, without questions and without a traceback."""
+
+    def close(number: int, _: object) -> None:
+        application.qt.exit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, close)
 
 
 def leave(code: int) -> NoReturn:
