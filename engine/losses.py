@@ -84,6 +84,22 @@ class Loss(Configurable):
             If the target does not belong to the prediction.
         """
 
+    def check(self, target: Array, prediction: Shape) -> None:
+        """Raise if a target can be seen to be wrong by itself; `encode` checks the rest.
+
+        Parameters
+        ----------
+        target : array
+            Of a batch or of a whole data set.
+        prediction : Shape
+            With batch axis.
+
+        Raises
+        ------
+        DataError
+            If a label is not a class.
+        """
+
     @abstractmethod
     def items_shape(self, prediction: Shape) -> Shape:
         """Return the shape of the single losses, with batch axis."""
@@ -278,6 +294,19 @@ class CrossEntropyLoss(Loss):
         kept = target != self.ignore_index
         return float((weight[np.where(kept, target, 0)] * kept).sum())
 
+    def check(self, target: Array, prediction: Shape) -> None:
+        """Raise if a class index lies outside the classes."""
+        if target.dtype.kind not in "iu" or len(prediction) < 2:
+            return
+        classes = prediction[1]
+        bad = (target != self.ignore_index) & ((target < 0) | (target >= classes))
+        if bad.any():
+            where = tuple(int(i) for i in np.argwhere(bad)[0])
+            raise DataError(
+                f"loss: expected labels 0 to {classes - 1} (the model has {classes} outputs), "
+                f"received {int(target[where])} at sample {where[0]}"
+            )
+
     def encode(self, target: Array, prediction: Shape) -> dict[str, Array]:
         """Return weighted target probabilities and the factor of each item."""
         if len(prediction) < 2:
@@ -308,14 +337,8 @@ class CrossEntropyLoss(Loss):
                 f"loss: expected whole-number class indices, received {target.dtype}; "
                 "convert with astype('int64')"
             )
+        self.check(target, prediction)
         kept = target != self.ignore_index
-        bad = kept & ((target < 0) | (target >= classes))
-        if bad.any():
-            where = tuple(int(i) for i in np.argwhere(bad)[0])
-            raise DataError(
-                f"loss: expected labels 0 to {classes - 1} (the model has {classes} outputs), "
-                f"received {int(target[where])} at sample {where[0]}"
-            )
         labels = np.where(kept, target, 0)
         one_hot = np.moveaxis(np.eye(classes)[labels], -1, 1)
         smooth = one_hot * (1 - self.label_smoothing) + self.label_smoothing / classes

@@ -335,7 +335,7 @@ class Scheduler:
         return self.history
 
     def _check_data(self, dataset: Any, name: str) -> None:
-        """Refuse NaN and Inf before the first step, by place.
+        """Refuse NaN, Inf and labels out of range before the first step, by place.
 
         A read-only array is looked through once: a run in many short pieces, as the window makes
         it, would otherwise spend more time here than in its kernels.
@@ -358,6 +358,7 @@ class Scheduler:
                     )
             if not array.flags.writeable:
                 self._finite = [*self._finite[-7:], weakref.ref(array)]
+        self.loss.check(np.asarray(dataset.y), (len(dataset), *self.model.output_shape))
 
     def _fit(
         self,

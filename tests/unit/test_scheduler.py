@@ -413,3 +413,14 @@ def test_a_class_in_place_of_an_object_is_named() -> None:
     model = tiny_scheduler().model
     with pytest.raises(ConfigurationError, match=r"CrossEntropyLoss\(\)"):
         Scheduler(model, CrossEntropyLoss, SGD())  # type: ignore[arg-type, unused-ignore]
+
+
+def test_labels_out_of_range_are_found_before_the_first_step() -> None:
+    labels = np.zeros(40, np.int64)
+    labels[33] = 12
+    data = Dataset(np.zeros((40, 1, 2, 2), np.float32), labels)
+    model = Model([Flatten(), Dense(4, 10)], input_shape=(1, 2, 2), device="cpu")
+    scheduler = Scheduler(model, CrossEntropyLoss(), SGD())
+    with pytest.raises(DataError, match=r"labels 0 to 9 .* received 12 at sample 33"):
+        scheduler.fit(DataLoader(data, batch_size=8))
+    assert scheduler.global_step == 0
