@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from PyQt6.QtCore import QEvent, QLineF, QPointF, QRectF, Qt, pyqtSignal
+from PyQt6.QtCore import QEvent, QLineF, QPointF, QRectF, Qt, pyqtBoundSignal, pyqtSignal
 from PyQt6.QtGui import (
     QColor,
     QFont,
@@ -21,6 +22,11 @@ from gui import theme
 LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 CENTRE = Qt.AlignmentFlag.AlignCenter
+
+if TYPE_CHECKING:
+    _Base = QWidget
+else:  # Qt allows one widget among the bases; the other is plain Python
+    _Base = object
 
 _METRICS: dict[tuple[QFont.StyleHint, int, bool], QFontMetricsF] = {}
 
@@ -123,7 +129,57 @@ def draw_focus(painter: QPainter, area: QRectF) -> None:
     painter.restore()
 
 
-class Canvas(QWidget):
+class _Drawn(_Base):
+    """What both kinds of canvas do alike, whether they scroll or not."""
+
+    _empty_text: str
+    _facts: str
+    facts_changed: pyqtBoundSignal
+
+    def set_empty_text(self, text: str) -> None:
+        """Set the sentence that is shown while there is nothing to draw."""
+        self._empty_text = text
+        self.redraw()
+
+    def facts(self) -> str:
+        """Return the picked or hovered element as one line of text."""
+        return self._facts
+
+    def set_facts(self, text: str) -> None:
+        """Make facts about an element readable: to screen readers and whoever listens."""
+        if text != self._facts:
+            self._facts = text
+            self.setAccessibleDescription(text)
+            self.facts_changed.emit(text)
+
+    def is_empty(self) -> bool:
+        """Return True while there is nothing to draw."""
+        return False
+
+    def draw(self, painter: QPainter, area: QRectF) -> None:
+        """Draw the content; `area` is the part that needs it, in content coordinates."""
+
+    def tip_at(self, place: QPointF) -> str:
+        """Return the tooltip for a place in content coordinates, empty for none."""
+        return ""
+
+    def restyle(self) -> None:
+        """Drop whatever was drawn in the colours of another theme."""
+
+    def redraw(self) -> None:
+        """Repaint what is visible."""
+        self.update()
+
+    def ratio(self) -> float:
+        """Return the device pixel ratio."""
+        return float(self.devicePixelRatioF())
+
+    def _theme_changed(self, _: object) -> None:
+        self.restyle()
+        self.redraw()
+
+
+class Canvas(_Drawn, QWidget):
     """A focusable drawing surface; subclasses draw in `draw` and say when they are empty.
 
     Parameters
@@ -149,44 +205,6 @@ class Canvas(QWidget):
         self.setMouseTracking(True)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         theme.theme_changed.connect(self._theme_changed)
-
-    def set_empty_text(self, text: str) -> None:
-        """Set the sentence that is shown while there is nothing to draw."""
-        self._empty_text = text
-        self.update()
-
-    def facts(self) -> str:
-        """Return the picked or hovered element as one line of text."""
-        return self._facts
-
-    def set_facts(self, text: str) -> None:
-        """Make facts about an element readable: to screen readers and whoever listens."""
-        if text != self._facts:
-            self._facts = text
-            self.setAccessibleDescription(text)
-            self.facts_changed.emit(text)
-
-    def is_empty(self) -> bool:
-        """Return True while there is nothing to draw."""
-        return False
-
-    def draw(self, painter: QPainter, area: QRectF) -> None:
-        """Draw the content; `area` is the part that needs it."""
-
-    def tip_at(self, place: QPointF) -> str:
-        """Return the tooltip for a place, empty for none."""
-        return ""
-
-    def restyle(self) -> None:
-        """Drop whatever was drawn in the colours of another theme."""
-
-    def ratio(self) -> float:
-        """Return the device pixel ratio."""
-        return float(self.devicePixelRatioF())
-
-    def _theme_changed(self, _: object) -> None:
-        self.restyle()
-        self.update()
 
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
         """Fill with the panel colour, draw, and put the focus ring on top."""
@@ -220,7 +238,7 @@ class Canvas(QWidget):
         super().leaveEvent(event)
 
 
-class ScrollCanvas(QAbstractScrollArea):
+class ScrollCanvas(_Drawn, QAbstractScrollArea):
     """A `Canvas` larger than its window: subclasses draw in content coordinates.
 
     Parameters
@@ -250,43 +268,9 @@ class ScrollCanvas(QAbstractScrollArea):
             raise RuntimeError("the scroll area has no viewport")
         return surface
 
-    def set_empty_text(self, text: str) -> None:
-        """Set the sentence that is shown while there is nothing to draw."""
-        self._empty_text = text
-        self.redraw()
-
-    def facts(self) -> str:
-        """Return the picked or hovered element as one line of text."""
-        return self._facts
-
-    def set_facts(self, text: str) -> None:
-        """Make facts about an element readable: to screen readers and whoever listens."""
-        if text != self._facts:
-            self._facts = text
-            self.setAccessibleDescription(text)
-            self.facts_changed.emit(text)
-
-    def is_empty(self) -> bool:
-        """Return True while there is nothing to draw."""
-        return False
-
-    def draw(self, painter: QPainter, area: QRectF) -> None:
-        """Draw the content; `area` is the visible part in content coordinates."""
-
-    def tip_at(self, place: QPointF) -> str:
-        """Return the tooltip for a place in content coordinates, empty for none."""
-        return ""
-
-    def restyle(self) -> None:
-        """Drop whatever was drawn in the colours of another theme."""
-
     def redraw(self) -> None:
         """Repaint the visible part."""
         self._surface().update()
-
-    def ratio(self) -> float:
-        """Return the device pixel ratio."""
-        return float(self.devicePixelRatioF())
 
     def offset(self) -> QPointF:
         """Return the content coordinate of the top left corner."""
@@ -318,10 +302,6 @@ class ScrollCanvas(QAbstractScrollArea):
                 bar.setValue(int(start - margin))
             elif end + margin > bar.value() + visible:
                 bar.setValue(int(end + margin) - visible)
-
-    def _theme_changed(self, _: object) -> None:
-        self.restyle()
-        self.redraw()
 
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
         """Fill with the panel colour, draw the visible part, and put the focus ring on top."""
