@@ -116,8 +116,8 @@ class View:
     read : callable
         ``read(name) -> array``; names as `tensor_name` makes them.
     training : bool
-    sample : int
-        The sample that is looked at; explanations that sum over a batch show it first.
+    rates : tuple of float
+        What the optimiser's kernels were given in this step; the learning rate comes first.
     """
 
     def __init__(

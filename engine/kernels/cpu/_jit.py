@@ -79,11 +79,6 @@ def inline(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled
 
 
-def words_per_array(rank: int) -> int:
-    """Return how many table words describe an array of this rank: its address and its shape."""
-    return 1 + max(rank, 1)
-
-
 _SIGNATURES: dict[str, tuple[Signature, types.Float]] = {}
 
 
