@@ -22,6 +22,79 @@ class Window(NamedTuple):
     has_bias: int
 
 
+class WinogradKernels(NamedTuple):
+    """Kernels (outputs, inputs, 3, 3) on their way to tiles of `tile`, or back from there.
+
+    `turned` exchanges inputs and outputs, `flip` turns each kernel by 180 degrees.
+    """
+
+    tile: int
+    inputs: int
+    outputs: int
+    turned: int
+    flip: int
+
+
+class WinogradTiles(NamedTuple):
+    """How an image is cut into tiles of `tile` x `tile` outputs, and how much zero surrounds it."""
+
+    tile: int
+    top: int
+    left: int
+    has_bias: int
+
+
+class WinogradChunks(NamedTuple):
+    """As `WinogradTiles`, for sums over all tiles in `chunks`; `flip` turns their results."""
+
+    tile: int
+    top: int
+    left: int
+    chunks: int
+    flip: int
+
+
+class Columns(NamedTuple):
+    """How the window of an undilated, ungrouped convolution slides; see `conv_columns`."""
+
+    stride_y: int
+    stride_x: int
+    top: int
+    left: int
+    kernel_y: int
+    kernel_x: int
+    flip: int
+
+
+class FusedWindow(NamedTuple):
+    """A `Window`, and what follows the sum of a convolution: bias, normalisation, residual, ReLU.
+
+    With `keep`, what goes into the ReLU is stored too.
+    """
+
+    stride_y: int
+    stride_x: int
+    top: int
+    left: int
+    dilation_y: int
+    dilation_x: int
+    groups: int
+    flip: int
+    has_bias: int
+    has_norm: int
+    has_residual: int
+    keep: int
+    relu: int
+
+
+class FusedDense(NamedTuple):
+    """What follows a matrix product; with `keep`, what goes into the ReLU is stored too."""
+
+    has_bias: int
+    keep: int
+    relu: int
+
+
 class Pool(NamedTuple):
     """How a pooling window slides.
 
@@ -61,6 +134,12 @@ class Normalization(NamedTuple):
     momentum: float
 
 
+class Epsilon(NamedTuple):
+    """What is added to a variance before its root is taken."""
+
+    epsilon: float
+
+
 class Slope(NamedTuple):
     """The slope of a leaky rectifier below zero."""
 
@@ -86,13 +165,6 @@ class Blocks(NamedTuple):
     source_offset: int
     target_pitch: int
     target_offset: int
-
-
-class Border(NamedTuple):
-    """Rows above and columns to the left of an image inside a larger buffer."""
-
-    top: int
-    left: int
 
 
 class Strength(NamedTuple):

@@ -1,7 +1,8 @@
 """The types that may stand in a kernel's signature; both targets read them.
 
 A kernel is a function of arrays, one NamedTuple of settings and, on the CPU, the two integers
-``thread`` and ``threads``. The annotations decide how the table of operations is laid out in
+``thread`` and ``threads``, before which ``work``, the address of the thread's own scratch, may
+stand. The annotations decide how the table of operations is laid out in
 memory, so they are the only declaration a kernel needs.
 """
 
@@ -41,6 +42,7 @@ Real2 = Annotated[npt.NDArray[Any], ArrayKind("real", 2)]
 Real3 = Annotated[npt.NDArray[Any], ArrayKind("real", 3)]
 Real4 = Annotated[npt.NDArray[Any], ArrayKind("real", 4)]
 Real5 = Annotated[npt.NDArray[Any], ArrayKind("real", 5)]
+Real6 = Annotated[npt.NDArray[Any], ArrayKind("real", 6)]
 IntegerFlat = Annotated[npt.NDArray[Any], ArrayKind("integer", 0)]
 Integer1 = Annotated[npt.NDArray[Any], ArrayKind("integer", 1)]
 Integer4 = Annotated[npt.NDArray[Any], ArrayKind("integer", 4)]
@@ -72,7 +74,7 @@ def signature_of(function: Callable[..., None]) -> Signature:
     arrays: list[ArrayKind] = []
     settings: type[tuple[Any, ...]] | None = None
     for name in inspect.signature(function).parameters:
-        if name in ("thread", "threads"):
+        if name in ("work", "thread", "threads"):
             continue
         hint = hints[name]
         extras = getattr(hint, "__metadata__", ())

@@ -12,7 +12,8 @@ from engine.device import Buffer, Launch, replay
 from engine.errors import ShapeError
 from engine.explanation import Explanation, Patch, Role, Stage
 from engine.kernels.scalar import CHUNKS
-from engine.kernels.settings import Border, Window
+from engine.kernels.settings import Columns, Window
+from engine.ops import winograd
 from engine.ops.base import Op, Site, View
 from engine.ops.explaining import (
     add_chunks,
@@ -31,6 +32,9 @@ from engine.ops.explaining import (
 from engine.shapes import Pair, Reach, image, resolve_padding, window_shape, with_batch
 from engine.typing import Array, Index, Shape
 
+FEW_CHANNELS = 8
+"""Up to this many input channels, the input gradient goes by columns."""
+
 
 @dataclass(frozen=True)
 class Conv2d(Op):
@@ -41,10 +45,15 @@ class Conv2d(Op):
         "conv2d_forward",
         "conv2d_turn_weight",
         "conv2d_backward_input",
+        "depthwise2d_forward",
+        "depthwise2d_backward_input",
+        "depthwise2d_backward_weight",
+        "conv2d_weight_columns",
+        "conv2d_backward_input_columns",
         "conv2d_backward_weight",
         "conv2d_backward_bias",
         "sum_chunks",
-        "activation_to_halo",
+        *winograd.KERNELS,
     )
 
     in_channels: int
@@ -101,57 +110,38 @@ class Conv2d(Op):
     # -- launches ----------------------------------------------------------------------------
 
     def forward(self, at: Site) -> list[Launch]:
-        """Surround the image with its padding if it has any; then all taps and the bias."""
-        x, copies, settings = self._haloed_input(at)
+        """One launch: all taps, then the bias; or Winograd's method, if it is asked for."""
+        if tile := winograd.tile_for(self, at.convolution, "output", at.x.shape):
+            return winograd.forward(self, at, tile)
         bias = at.parameters["bias"] if self.bias else at.scratch("no_bias", (1,))
-        buffers = (x, at.parameters["weight"], bias, at.output)
-        return [*copies, Launch("conv2d_forward", buffers, settings)]
+        buffers = (at.x, at.parameters["weight"], bias, at.output)
+        window, work = self.window(at.x.shape[1:]), self._work(at)
+        kernel = "depthwise2d_forward" if self.depthwise else "conv2d_forward"
+        return [Launch(kernel, buffers, window, work)]
 
-    def _haloed_input(self, at: Site) -> tuple[Buffer, list[Launch], Window]:
-        """Return the input with its padding around it, the launches for that, and its window."""
-        settings = self.window(at.x.shape[1:])
-        n, channels, height, width = at.x.shape
-        top, left, bottom, right = self.reach(at.x.shape[1:]).padding
-        if not top + left + bottom + right:
-            return at.x, [], settings
-        shape = (n, channels, height + top + bottom, width + left + right)
-        haloed = at.scratch("haloed_input", shape, "activation")
-        copy = Launch("activation_to_halo", (at.x, haloed), Border(top, left))
-        return haloed, [copy], settings._replace(top=0, left=0)
+    @property
+    def depthwise(self) -> bool:
+        """Whether every channel has a kernel of its own."""
+        return self.groups == self.in_channels == self.out_channels > 1
 
-    def _haloed_gradient(self, at: Site) -> tuple[Buffer, list[Launch], Window]:
-        """Return the output gradient with zeros wherever a tap of an input pixel can look."""
-        settings = self.window(at.x.shape[1:])
-        before, after = [], []
-        for axis, start in ((0, settings.top), (1, settings.left)):
-            span, stride = (self.kernel[axis] - 1) * self.dilation[axis], self.stride[axis]
-            before.append(max(-((start - span) // stride), 0))
-            farthest = (at.x.shape[2 + axis] - 1 + start) // stride
-            after.append(max(farthest - (at.grad.shape[2 + axis] - 1), 0))
-        if not any(before + after):
-            return at.grad, [], settings
-        n, channels, height, width = at.grad.shape
-        shape = (n, channels, height + before[0] + after[0], width + before[1] + after[1])
-        haloed = at.scratch("haloed_gradient", shape, "activation")
-        copy = Launch("activation_to_halo", (at.grad, haloed), Border(before[0], before[1]))
-        moved = settings._replace(
-            top=settings.top + before[0] * self.stride[0],
-            left=settings.left + before[1] * self.stride[1],
-        )
-        return haloed, [copy], moved
+    def _work(self, at: Site) -> int:
+        """Return the multiply-adds of one pass over the batch."""
+        return at.batch * self.multiply_adds(at.output.shape[1:])
 
     def backward(self, at: Site) -> list[Launch]:
         """Weight and bias sum over the batch in chunks; the input takes a turned weight."""
         launches: list[Launch] = []
-        ky, kx, group_in, out = (*self.kernel, self.in_channels // self.groups, self.out_channels)
-        if "weight" in at.gradients:
-            # The forward pass has filled the halo of the input already.
-            x, _, settings = self._haloed_input(at)
-            partial = at.scratch("weight_chunks", (CHUNKS, ky, kx, group_in, out))
-            flat = partial.reshaped((CHUNKS, ky * kx * group_in * out))
+        group_in, out = self.in_channels // self.groups, self.out_channels
+        window, work = self.window(at.x.shape[1:]), self._work(at)
+        tile = winograd.tile_for(self, at.convolution, "weight.gradient", at.x.shape)
+        if "weight" in at.gradients and tile:
+            launches += winograd.backward_weight(self, at, tile)
+        elif "weight" in at.gradients:
+            kernel = "depthwise2d" if self.depthwise else "conv2d"
+            partial = at.scratch("weight_chunks", (CHUNKS, out, group_in, *self.kernel), "kernels")
             launches += [
-                Launch("conv2d_backward_weight", (x, at.grad, partial), settings),
-                Launch("sum_chunks", (flat, at.gradients["weight"])),
+                Launch(f"{kernel}_backward_weight", (at.x, at.grad, partial), window, work),
+                Launch("sum_chunks", (partial, at.gradients["weight"])),
             ]
         if "bias" in at.gradients:
             partial = at.scratch("bias_chunks", (CHUNKS, out))
@@ -160,32 +150,52 @@ class Conv2d(Op):
                 Launch("sum_chunks", (partial, at.gradients["bias"])),
             ]
         target = at.grad_inputs[0]
-        if target is not None:
-            grad, copies, settings = self._haloed_gradient(at)
-            weight, turned = (
-                at.parameters["weight"],
-                at.scratch("turned_weight", (ky, kx, out, group_in)),
-            )
-            launches += [
-                *copies,
-                Launch("conv2d_turn_weight", (weight, turned)),
-                Launch("conv2d_backward_input", (grad, weight, turned, target), settings),
-            ]
+        tile = winograd.tile_for(self, at.convolution, "input.gradient", at.x.shape)
+        if target is not None and tile:
+            launches += winograd.backward_input(self, at, tile, target)
+        elif target is not None:
+            launches += self._input_gradient(at, target, window, work)
         return launches
+
+    @property
+    def by_columns(self) -> bool:
+        """Whether the input gradient goes by columns: with so few channels, most lanes are idle."""
+        return self.in_channels <= FEW_CHANNELS and self.groups == 1 and self.dilation == (1, 1)
+
+    def _input_gradient(self, at: Site, target: Buffer, s: Window, work: int) -> list[Launch]:
+        """Turn the weight, as its values change every step; then make the gradient."""
+        weight, out = at.parameters["weight"], self.out_channels
+        if self.depthwise:
+            return [Launch("depthwise2d_backward_input", (at.grad, weight, target), s, work)]
+        if self.by_columns:
+            window = Columns(s.stride_y, s.stride_x, s.top, s.left, *self.kernel, s.flip)
+            taps = self.kernel[0] * self.kernel[1] * self.in_channels
+            columns = at.scratch("weight_columns", (taps, out), "matrix")
+            buffers = (at.grad, columns, target)
+            return [
+                Launch("conv2d_weight_columns", (weight, columns), window),
+                Launch("conv2d_backward_input_columns", buffers, window, work),
+            ]
+        shape = (self.in_channels // self.groups, out, *self.kernel)
+        turned = at.scratch("turned_weight", shape, "kernel")
+        return [
+            Launch("conv2d_turn_weight", (weight, turned), s),
+            Launch("conv2d_backward_input", (at.grad, turned, target), s, work),
+        ]
 
     # -- explanation -------------------------------------------------------------------------
 
     def explain(self, view: View, result: str, index: Index) -> Explanation:
         """Explain an output pixel, or one number of the three gradients."""
-        if result == "output":
-            return self._explain_output(view, index)
-        if result == "weight.gradient":
-            return self._explain_weight_gradient(view, index)
-        if result == "bias.gradient":
-            return self._explain_bias_gradient(view, index)
-        if result == "input.gradient":
-            return self._explain_input_gradient(view, index)
-        raise unknown_result(view, result)
+        explaining = {
+            "output": self._explain_output,
+            "weight.gradient": self._explain_weight_gradient,
+            "bias.gradient": self._explain_bias_gradient,
+            "input.gradient": self._explain_input_gradient,
+        }
+        if result not in explaining:
+            raise unknown_result(view, result)
+        return winograd.explain(self, view, result, index, explaining[result](view, index))
 
     def _taps(self, channels: int) -> tuple[Array, Array, Array]:
         """Return ky, kx and channel of every term, in engine order."""
@@ -287,6 +297,8 @@ class Conv2d(Op):
         group_in, group_out = weight.shape[1], self.out_channels // self.groups
         group, i = c // group_in, c % group_in
         ky, kx, o = self._taps(group_out)
+        # From the last tap to the first, as the kernels add.
+        ky, kx = self.kernel[0] - 1 - ky, self.kernel[1] - 1 - kx
         reach_y = y + settings.top - ky * settings.dilation_y
         reach_x = x + settings.left - kx * settings.dilation_x
         oy, ox = reach_y // settings.stride_y, reach_x // settings.stride_x
@@ -298,8 +310,17 @@ class Conv2d(Op):
             view, "grad_output", np.stack([np.full_like(ky, n), channel, oy, ox], 1), used
         )
         right = gather(view, "weight", np.stack([channel, np.full_like(ky, i), wy, wx], 1))
-        terms = product_terms(left, right, met)
-        value = last(terms, zero_of(view, "input.gradient"))
+        order = "kernel row and column from the last to the first, output channel"
+        if self.by_columns:
+            # Each tap's products are summed first; then the taps that exist.
+            starts = tuple(range(0, len(o), group_out))
+            terms = product_terms(left, right, used, starts)
+            ends = terms.totals[group_out - 1 :: group_out]
+            value = replay.sums(np.ascontiguousarray(ends))[-1]
+            order = "output channel within a tap; then the taps from the last to the first"
+        else:
+            terms = product_terms(left, right, met)
+            value = last(terms, zero_of(view, "input.gradient"))
         shape = (*self.kernel, group_out)
         grid = np.arange(len(terms)).reshape(shape).transpose(2, 0, 1)
         inside, channels = used.reshape(shape)[:, :, 0], group * group_out + np.arange(group_out)
@@ -325,7 +346,7 @@ class Conv2d(Op):
             index,
             kind="sum",
             formula="sum of output gradient × weight over all windows that saw this pixel",
-            order="kernel row, kernel column, output channel",
+            order=order,
             value=value,
             terms=terms,
             patches=patches,

@@ -79,26 +79,32 @@ class Dense(Op):
         y, after = at.plain_target(at.output, "output")
         bias = at.parameters["bias"] if self.bias else at.scratch("no_bias", (0,))
         buffers = (self._rows(x), at.parameters["weight"], bias, self._rows(y))
-        return [*before, Launch("dense_forward", buffers), *after]
+        return [*before, Launch("dense_forward", buffers, work=self._work(at)), *after]
+
+    def _work(self, at: Site) -> int:
+        """Return the multiply-adds of one pass over the batch."""
+        return math.prod(at.x.shape) * self.out_features
 
     def backward(self, at: Site) -> list[Launch]:
         """Three products: by weight, by bias, by input."""
         x = at.scratch("input.plain", at.x.shape) if not at.x.is_plain else at.x
         grad, launches = at.plain(at.grad, "grad_output")
-        weight = at.parameters["weight"]
+        weight, work = at.parameters["weight"], self._work(at)
         launches = list(launches)
         if "weight" in at.gradients:
             buffers = (self._rows(x), self._rows(grad), at.gradients["weight"])
-            launches.append(Launch("dense_backward_weight", buffers))
+            launches.append(Launch("dense_backward_weight", buffers, work=work))
         if "bias" in at.gradients:
             launches.append(Launch("dense_backward_bias", (self._rows(grad), at.gradients["bias"])))
         if at.grad_inputs[0] is not None:
             target, after = at.plain_target(at.grad_inputs[0], "grad_input")
-            turned = at.scratch("turned_weight", (self.out_features, self.in_features))
+            turned = at.scratch("turned_weight", (self.in_features, self.out_features), "matrix")
             launches += [
                 Launch("dense_turn_weight", (weight, turned)),
                 Launch(
-                    "dense_backward_input", (self._rows(grad), weight, turned, self._rows(target))
+                    "dense_backward_input",
+                    (self._rows(grad), turned, self._rows(target)),
+                    work=work,
                 ),
                 *after,
             ]

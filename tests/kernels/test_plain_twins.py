@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from engine.kernels.cpu._jit import Kernel, pack
+from engine.kernels.cpu._memory import thread_memory
 from engine.kernels.cpu.backend import CpuBackend, all_kernels
-from engine.kernels.settings import Window
+from engine.kernels.settings import Columns, FusedDense, FusedWindow, Window
 
 CASES = 60
 
@@ -19,7 +20,8 @@ CASES = 60
 def run(kernel: Kernel, buffers: tuple[Any, ...], settings: Any, output: Any, dtype: str) -> Any:
     """Run a kernel as two threads would, one after the other, and return a copy of its output."""
     output.write(np.full(output.shape, 7.0))
-    words = np.array(pack(kernel, [b.memory for b in buffers], settings), np.int64)
+    _scratch, work = thread_memory(2)
+    words = np.array(pack(kernel, [b.memory for b in buffers], settings, work), np.int64)
     signature = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
     entry = signature(kernel.entry(dtype))
     for thread in range(2):
@@ -48,7 +50,7 @@ def convolution(draw: random.Random) -> dict[str, Any] | None:
         "size": (draw.randint(1, 9), draw.randint(1, 11)),
         "kernel": (draw.randint(1, 4), draw.randint(1, 5)),
         "stride": (draw.randint(1, 3), draw.randint(1, 3)),
-        "dilation": (draw.randint(1, 3), draw.randint(1, 3)),
+        "dilation": draw.choice([(1, 1), (draw.randint(1, 3), draw.randint(1, 3))]),
         "pad": [draw.randint(0, 5) for _ in range(4)],
         "samples": draw.choice([1, 2, 9]),
         "flip": draw.choice([0, 0, 1]),
@@ -81,40 +83,77 @@ def test_convolution_twins(dtype: str) -> None:
         done += 1
         (h, w), (ky, kx), (oh, ow) = one["size"], one["kernel"], one["out"]
         n, c, o, g = one["samples"], one["channels"], one["outputs"], one["groups"]
-        top, left, bottom, right = one["pad"]
-        before = [
-            max(-((p - (k - 1) * d) // s), 0)
-            for p, k, d, s in zip(
-                (top, left), (ky, kx), one["dilation"], one["stride"], strict=True
-            )
-        ]
-        after = [
-            max((size - 1 + p) // s - (out - 1), 0)
-            for size, p, s, out in zip((h, w), (top, left), one["stride"], (oh, ow), strict=True)
-        ]
-        window = Window(*one["stride"], 0, 0, *one["dilation"], g, one["flip"], one["bias"])
+        top, left = one["pad"][:2]
+        window = Window(*one["stride"], top, left, *one["dilation"], g, one["flip"], one["bias"])
         arena = CpuBackend(1).arena()
-        x = arena.request("x", (n, c, h + top + bottom, w + left + right), dtype, "activation")
+        x = arena.request("x", (n, c, h, w), dtype, "activation")
         weight = arena.request("weight", (o, c // g, ky, kx), dtype, "kernel")
-        turned = arena.request("turned", (ky, kx, o, c // g), dtype)
+        turned = arena.request("turned", (c // g, o, ky, kx), dtype, "kernel")
         bias = arena.request("bias", (o,), dtype)
         output = arena.request("output", (n, o, oh, ow), dtype, "activation")
-        halo = (n, o, oh + before[0] + after[0], ow + before[1] + after[1])
-        haloed = arena.request("haloed", halo, dtype, "activation")
         grad_input = arena.request("grad_input", (n, c, h, w), dtype, "activation")
-        partial = arena.request("partial", (8, ky, kx, c // g, o), dtype)
+        partial = arena.request("partial", (8, o, c // g, ky, kx), dtype, "kernels")
         grad_output = arena.request("grad_output", (n, o, oh, ow), dtype, "activation")
-        arena.commit()
-        for buffer in (x, weight, bias, haloed, grad_output):
-            buffer.write(numbers.standard_normal(buffer.shape))
-        turned.write(weight.read().transpose(2, 3, 0, 1))
-        moved = window._replace(
-            top=top + before[0] * one["stride"][0], left=left + before[1] * one["stride"][1]
+        norm = [arena.request(f"norm{i}", (o,), dtype) for i in range(4)]
+        residual, before = (
+            arena.request(name, (n, o, oh, ow), dtype, "activation")
+            for name in ("residual", "before")
         )
+        columns = arena.request("columns", (ky * kx * c // g, o), dtype, "matrix")
+        bias_chunks = arena.request("bias_chunks", (8, o), dtype)
+        arena.commit()
+        for buffer in (x, weight, bias, grad_output):
+            buffer.write(numbers.standard_normal(buffer.shape))
+        for buffer in (turned, columns, residual, *norm):
+            buffer.write(numbers.standard_normal(buffer.shape))
         assert_twins("conv2d_forward", (x, weight, bias, output), window, output, dtype)
-        buffers = (haloed, weight, turned, grad_input)
-        assert_twins("conv2d_backward_input", buffers, moved, grad_input, dtype)
+        flags = [draw.randint(0, 1) for _ in range(4)]
+        buffers = (x, weight, bias, *norm, residual, before, output)
+        fused = FusedWindow(*window, *flags)
+        assert_twins("conv2d_fused_forward", buffers, fused, output, dtype)
+        if fused.keep:
+            assert_twins("conv2d_fused_forward", buffers, fused, before, dtype)
+        buffers = (grad_output, turned, grad_input)
+        assert_twins("conv2d_backward_input", buffers, window, grad_input, dtype)
+        if g == 1 and one["dilation"] == (1, 1):
+            settings = Columns(*one["stride"], top, left, ky, kx, one["flip"])
+            buffers = (grad_output, columns, grad_input)
+            assert_twins("conv2d_backward_input_columns", buffers, settings, grad_input, dtype)
         assert_twins("conv2d_backward_weight", (x, grad_output, partial), window, partial, dtype)
+        assert_twins("conv2d_backward_bias", (grad_output, bias_chunks), None, bias_chunks, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_depthwise_twins(dtype: str) -> None:
+    draw, numbers = random.Random(1), np.random.default_rng(1)
+    done = 0
+    while done < CASES // 2:
+        one = convolution(draw)
+        if one is None:
+            continue
+        done += 1
+        (h, w), (ky, kx), (oh, ow) = one["size"], one["kernel"], one["out"]
+        n, c = one["samples"], draw.choice([2, 7, 16, 35])
+        window = Window(
+            *one["stride"], *one["pad"][:2], *one["dilation"], c, one["flip"], one["bias"]
+        )
+        arena = CpuBackend(1).arena()
+        x = arena.request("x", (n, c, h, w), dtype, "activation")
+        weight = arena.request("weight", (c, 1, ky, kx), dtype, "kernel")
+        bias = arena.request("bias", (c,), dtype)
+        output = arena.request("output", (n, c, oh, ow), dtype, "activation")
+        grad = arena.request("grad", (n, c, oh, ow), dtype, "activation")
+        grad_input = arena.request("grad_input", (n, c, h, w), dtype, "activation")
+        partial = arena.request("partial", (8, c, 1, ky, kx), dtype, "kernels")
+        arena.commit()
+        for buffer in (x, weight, bias, grad):
+            buffer.write(numbers.standard_normal(buffer.shape))
+        for name, buffers, result in (
+            ("depthwise2d_forward", (x, weight, bias, output), output),
+            ("depthwise2d_backward_input", (grad, weight, grad_input), grad_input),
+            ("depthwise2d_backward_weight", (x, grad, partial), partial),
+        ):
+            assert_twins(name, buffers, window, result, dtype)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -124,17 +163,21 @@ def test_dense_twins(shape: tuple[int, int, int], dtype: str) -> None:
     numbers, arena = np.random.default_rng(0), CpuBackend(1).arena()
     x = arena.request("x", (rows, inputs), dtype)
     weight = arena.request("weight", (outputs, inputs), dtype, "matrix")
-    turned = arena.request("turned", (outputs, inputs), dtype)
+    turned = arena.request("turned", (inputs, outputs), dtype, "matrix")
     bias = arena.request("bias", (outputs,), dtype)
     output, grad = (arena.request(name, (rows, outputs), dtype) for name in ("output", "grad"))
     grad_input = arena.request("grad_input", (rows, inputs), dtype)
+    before = arena.request("before", (rows, outputs), dtype)
     grad_weight = arena.request("grad_weight", (outputs, inputs), dtype, "matrix")
     arena.commit()
     for buffer in (x, weight, bias, grad):
         buffer.write(numbers.standard_normal(buffer.shape))
-    turned.write(weight.read())
+    turned.write(weight.read().T)
     assert_twins("dense_forward", (x, weight, bias, output), None, output, dtype)
-    assert_twins(
-        "dense_backward_input", (grad, weight, turned, grad_input), None, grad_input, dtype
-    )
+    for settings in (FusedDense(1, 1, 1), FusedDense(0, 0, 1), FusedDense(1, 0, 0)):
+        buffers = (x, weight, bias, before, output)
+        assert_twins("dense_fused_forward", buffers, settings, output, dtype)
+        if settings.keep:
+            assert_twins("dense_fused_forward", buffers, settings, before, dtype)
+    assert_twins("dense_backward_input", (grad, turned, grad_input), None, grad_input, dtype)
     assert_twins("dense_backward_weight", (x, grad, grad_weight), None, grad_weight, dtype)

@@ -1,417 +1,384 @@
 """The one inner loop under convolution, its gradients, and dense layers.
 
-In plain loops, with rows i and lanes j (a few vectors of neighbouring outputs)::
+In plain loops, for every row i of every band h, and lanes j (neighbouring outputs)::
 
     for t in range(t_count):
         for u in range(u_count):
             for k in range(k_count):
-                C[i, j] = fma(A[i, t, u, k], B[t, u, k, j], C[i, j])
+                C[h, i, j] = fma(A[h, i, t, u, k], B[t, u, k, j], C[h, i, j])
 
 C starts from zero or from memory and ends with a bias if there is one. All strides are bytes, so
-that one function reads images, gradients and weights in place: nothing is packed or copied. Vector
-lanes run across outputs and never along the sum, so every element is added in the order t, u, k and
-has the bits of the plain loops in `plain.py`.
+that one function reads images, gradients and weights in place. Lanes come in panels of two vectors,
+and panels may lie anywhere: B is fastest where a panel's lanes for one k follow those for the last.
+Vector lanes run across outputs and never along the sum, so every element is added in the order t,
+u, k and has the bits of the plain loops in `plain.py`.
 
-The loop is emitted as LLVM vector code for a fixed number of rows and vectors: all of C stays in
-registers. Lanes beyond the last output are computed and not stored; they may read up to one tile
-past the end of B, for which every arena has room.
+A block is cut into tiles of a few rows and one panel, whose sums stay in registers. A tile is LLVM
+vector code emitted for a fixed number of rows and vectors. Lanes beyond the last output are
+computed and not stored; they may read up to one panel past the end of B, for which every arena has
+room.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import llvmlite.binding as llvm
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from engine.kernels.cpu._jit import FLAGS, KERNELS, Kernel, inline
-
-
-def _vector_bytes() -> int:
-    """Return the width of this machine's vector registers."""
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512f"):
-        return 64
-    return 32 if features.get("avx") else 16
-
-
-VECTOR_BYTES = _vector_bytes()
-ROWS = 8 if VECTOR_BYTES == 64 else 6
-"""Rows of the largest tile. With two vectors each, sums fill 16 of AVX-512's 32 registers, or 12
-of 16."""
-SLACK_BYTES = 2 * VECTOR_BYTES
-"""How far past the end of a buffer a tile may read."""
-
-
-WORDS = (
-    "item rows lanes c c_row a a_row a_t a_u a_k b b_t b_u b_k t_count u_count k_count bias start"
+from engine.kernels.cpu._jit import KERNELS, Kernel, inline
+from engine.kernels.cpu._native import Native
+from engine.kernels.cpu._tile import (
+    PANEL_BYTES,
+    PLACES,
+    ROWS,
+    SLACK_BYTES,
+    TILED,
+    VECTOR_BYTES,
+    WORD,
+    WORDS,
+    emit_tile,
+    word,
 )
-"""What describes a block, in the order in which it travels as int64 words; see `multiply`."""
-PLACES = {name: number for number, name in enumerate(WORDS.split())}
-TILED = ("c", "a", "b", "lanes", "bias")
-"""What differs from tile to tile; the rest is read from the words of the block."""
+
+BLOCK_BYTES = 24 * 1024
+"""How much of a panel a sum runs over before the next rows take their turn: three quarters of the
+first-level cache, so that B stays there."""
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _tile(
-    typing_context: Any,
-    bits: Any,
-    rows: Any,
-    vectors: Any,
-    words: Any,
-    c: Any,
-    a: Any,
-    b: Any,
-    lanes: Any,
-    bias: Any,
-) -> Any:
-    """Emit one tile of float32 or float64 (`bits`); it and the two sizes are literals."""
-    sizes = rows.literal_value, vectors.literal_value
-    kind = types.float32 if bits.literal_value == 32 else types.float64
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        values = {
-            name: builder.load(cgutils.gep_inbounds(builder, arguments[3], place))
-            for name, place in PLACES.items()
-        }
-        values |= zip(TILED, arguments[4:], strict=True)
-        _Emitter(context, builder, kind, *sizes, values).emit()
-        return context.get_dummy_value()
-
-    return types.void(bits, rows, vectors, words, *[types.int64] * len(TILED)), generate
+def _tile_name(bits: int, lanewise: bool, rows: int, vectors: int) -> str:
+    kind = "lanewise" if lanewise else "tile"
+    return f"convscope_{kind}_float{bits}_{rows}x{vectors}"
 
 
-class _Emitter:
-    """Writes the vector code of one tile."""
+def _tile_native(bits: int, rows: int, vectors: int, lanewise: int) -> Native:
+    """Return one tile.
 
-    def __init__(
-        self, context: Any, builder: Any, kind: Any, rows: int, vectors: int, values: dict[str, Any]
-    ) -> None:
-        self.builder, self.rows, self.vectors, self.v = builder, rows, vectors, values
-        self.real = context.get_value_type(kind)
-        self.size = kind.bitwidth // 8
-        self.width = VECTOR_BYTES // self.size
-        self.vector = ir.VectorType(self.real, self.width)
-        self.word = ir.IntType(64)
-        fma = ir.FunctionType(self.vector, [self.vector] * 3)
-        name = f"llvm.fma.v{self.width}f{kind.bitwidth}"
-        self.fma = cgutils.get_or_insert_function(builder.module, fma, name)
-        self.sums = [
-            [cgutils.alloca_once(builder, self.vector) for _ in range(vectors)] for _ in range(rows)
-        ]
-
-    def constant(self, number: int) -> Any:
-        """Return an int64 constant."""
-        return ir.Constant(self.word, number)
-
-    def pointer(self, address: Any, kind: Any) -> Any:
-        """Return an address as a pointer."""
-        return self.builder.inttoptr(address, kind.as_pointer())
-
-    def load(self, address: Any, vector: int = 0) -> Any:
-        """Load one vector, aligned like a single number."""
-        place = self.builder.add(address, self.constant(vector * VECTOR_BYTES))
-        value = self.builder.load(self.pointer(place, self.vector), align=self.size)
-        return value
-
-    def broadcast(self, address: Any) -> Any:
-        """Load one number into all lanes."""
-        value = self.builder.load(self.pointer(address, self.real), align=self.size)
-        undefined = ir.Constant(self.vector, ir.Undefined)
-        single = self.builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.width), [0] * self.width)
-        return self.builder.shuffle_vector(single, undefined, mask)
-
-    def emit(self) -> None:
-        """Write start, loops and end."""
-        builder, v = self.builder, self.v
-        self._begin()
-        with cgutils.for_range(builder, v["t_count"], intp=self.word) as t:
-            a_t = builder.add(v["a"], builder.mul(t.index, v["a_t"]))
-            b_t = builder.add(v["b"], builder.mul(t.index, v["b_t"]))
-            with cgutils.for_range(builder, v["u_count"], intp=self.word) as u:
-                a_u = builder.add(a_t, builder.mul(u.index, v["a_u"]))
-                b_u = builder.add(b_t, builder.mul(u.index, v["b_u"]))
-                with cgutils.for_range(builder, v["k_count"], intp=self.word) as k:
-                    a_k = builder.add(a_u, builder.mul(k.index, v["a_k"]))
-                    b_k = builder.add(b_u, builder.mul(k.index, v["b_k"]))
-                    self._multiply_add(a_k, b_k)
-        self._end()
-
-    def _multiply_add(self, a: Any, b: Any) -> None:
-        builder = self.builder
-        columns = [self.load(b, j) for j in range(self.vectors)]
-        for i in range(self.rows):
-            offset = builder.mul(self.constant(i), self.v["a_row"])
-            factor = self.broadcast(builder.add(a, offset))
-            for j in range(self.vectors):
-                place = self.sums[i][j]
-                total = builder.call(self.fma, [factor, columns[j], builder.load(place)])
-                builder.store(total, place)
-
-    def _row_address(self, row: int) -> Any:
-        return self.builder.add(self.v["c"], self.builder.mul(self.constant(row), self.v["c_row"]))
-
-    def _begin(self) -> None:
-        """Start from memory where asked to, else from zero."""
-        builder = self.builder
-        from_memory = builder.icmp_signed("!=", self.v["start"], self.constant(0))
-        with builder.if_else(from_memory) as (then, otherwise):
-            with then:
-                for i in range(self.rows):
-                    for j in range(self.vectors):
-                        builder.store(self.load(self._row_address(i), j), self.sums[i][j])
-            with otherwise:
-                zero = ir.Constant(self.vector, None)
-                for i in range(self.rows):
-                    for j in range(self.vectors):
-                        builder.store(zero, self.sums[i][j])
-
-    def _end(self) -> None:
-        """Add the bias and store the lanes that exist."""
-        builder = self.builder
-        with builder.if_then(builder.icmp_signed("!=", self.v["bias"], self.constant(0))):
-            for j in range(self.vectors):
-                value = self.load(self.v["bias"], j)
-                for i in range(self.rows):
-                    place = self.sums[i][j]
-                    builder.store(builder.fadd(builder.load(place), value), place)
-        full = builder.icmp_signed("==", self.v["lanes"], self.constant(self.vectors * self.width))
-        with builder.if_else(full) as (then, otherwise):
-            with then:
-                for i in range(self.rows):
-                    self._store(i, self._row_address(i))
-            with otherwise:
-                self._store_part()
-
-    def _store(self, row: int, address: Any) -> None:
-        builder = self.builder
-        for j in range(self.vectors):
-            place = builder.add(address, self.constant(j * VECTOR_BYTES))
-            value = builder.load(self.sums[row][j])
-            builder.store(value, self.pointer(place, self.vector), align=self.size)
-
-    def _store_part(self) -> None:
-        """Store whole rows to the stack and copy the lanes that exist from there."""
-        builder = self.builder
-        count = self.vectors * self.width
-        spill = cgutils.alloca_once(builder, ir.ArrayType(self.real, count))
-        base = builder.ptrtoint(spill, self.word)
-        for i in range(self.rows):
-            self._store(i, base)
-            address = self._row_address(i)
-            with cgutils.for_range(builder, self.v["lanes"], intp=self.word) as lane:
-                offset = builder.mul(lane.index, self.constant(self.size))
-                source = self.pointer(builder.add(base, offset), self.real)
-                target = self.pointer(builder.add(address, offset), self.real)
-                builder.store(builder.load(source, align=self.size), target, align=self.size)
-
-
-_emit_tile: Callable[..., None] = _tile
-VARIANTS = [(rows, vectors) for vectors in (2, 1) for rows in (ROWS, 2, 1)]
-"""Rows and vectors of the tiles that blocks are cut into."""
-
-
-def _provide_tile(bits: int, rows: int, vectors: int) -> Any:
-    """Compile one tile (or load it) and make it known to LLVM by name.
-
-    Called by name, it is optimised once; linked into its caller, it would be so twice.
+    Called by name, it is optimised once; linked into its callers, many times.
     """
 
-    def tile(words: Any, c: Any, a: Any, b: Any, lanes: Any, bias: Any) -> None:
-        # Closes over integers only: so Numba's cache can tell the variants apart.
-        _emit_tile(bits, rows, vectors, words, c, a, b, lanes, bias)
+    def tile(words: Any, c: Any, a: Any, b: Any, bias: Any, lanes: Any, count: Any) -> None:
+        emit_tile(bits, rows, vectors, lanewise, words, c, a, b, bias, lanes, count)
 
-    signature = types.void(types.CPointer(types.int64), *[types.int64] * len(TILED))
-    compiled = numba.cfunc(signature, cache=FLAGS["cache"], error_model="numpy")(tile)
-    llvm.add_symbol(_tile_name(bits, rows, vectors), compiled.address)
-    return compiled
+    name = _tile_name(bits, bool(lanewise), rows, vectors).removeprefix("convscope_")
+    return Native(name, tile, [types.CPointer(types.int64), *[types.int64] * len(TILED)])
 
 
-def _tile_name(bits: int, rows: int, vectors: int) -> str:
-    return f"convscope_tile_float{bits}_{rows}x{vectors}"
-
-
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator, unused-ignore]
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
 def _call_tile(
     typing_context: Any,
     one: Any,
     rows: Any,
-    vectors: Any,
     words: Any,
     c: Any,
     a: Any,
     b: Any,
-    lanes: Any,
     bias: Any,
+    lanes: Any,
+    count: Any,
 ) -> Any:
-    """Emit the call of a tile; `one` carries the dtype, rows and vectors are literals."""
-    name = _tile_name(one.bitwidth, rows.literal_value, vectors.literal_value)
+    """Emit the choice and call of a tile of `rows` rows that has room for `lanes`."""
+    lanewise = isinstance(one, types.BaseTuple)
+    bits = one[0].bitwidth if lanewise else one.bitwidth
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        word = ir.IntType(64)
-        call = ir.FunctionType(ir.VoidType(), [word.as_pointer(), *[word] * len(TILED)])
-        function = cgutils.get_or_insert_function(builder.module, call, name)
-        builder.call(function, arguments[3:])
+        narrow = builder.icmp_signed("<=", arguments[7], word(VECTOR_BYTES * 8 // bits))
+        number = builder.sub(arguments[1], word(1))
+        number = builder.select(narrow, number, builder.add(number, word(ROWS)))
+        done = builder.append_basic_block("done")
+        choice = builder.switch(number, done)
+        for vectors in (1, 2):
+            for height in range(1, ROWS + 1):
+                block = builder.append_basic_block()
+                choice.add_case(word((vectors - 1) * ROWS + height - 1), block)
+                with builder.goto_block(block):
+                    name = _tile_name(bits, lanewise, height, vectors)
+                    kind = _entry_type(len(TILED))
+                    function = cgutils.get_or_insert_function(builder.module, kind, name)
+                    builder.call(function, arguments[2:])
+                    builder.branch(done)
+        builder.position_at_end(done)
         return context.get_dummy_value()
 
-    return types.void(one, rows, vectors, words, *[types.int64] * len(TILED)), generate
+    return types.void(one, types.int64, words, *[types.int64] * len(TILED)), generate
+
+
+def _entry_type(arguments: int) -> Any:
+    """Return the C type of a function of the words and more integers."""
+    return ir.FunctionType(ir.VoidType(), [WORD.as_pointer(), *[WORD] * arguments])
 
 
 _tile_of: Callable[..., None] = _call_tile
 
 
-@inline
-def _cut(one: Any, pointer: Any) -> None:
-    """Cut a block into tiles: lanes two vectors at a time, rows as many as fit into registers."""
-    item, rows, lanes, c, c_row, a, a_row = _words_at(pointer)[:7]
-    b, bias = _words_at(pointer)[10], _words_at(pointer)[17]
-    size = VECTOR_BYTES // item
-    lane = 0
-    while lane < lanes:
-        wide = lanes - lane > size
-        step = min(lanes - lane, 2 * size)
-        b_at = b + lane * item
-        bias_at = bias + lane * item if bias else 0
-        row = 0
-        while row < rows:
-            here, there = c + lane * item + row * c_row, a + row * a_row
-            if rows - row >= ROWS:
-                if wide:
-                    _tile_of(one, ROWS, 2, pointer, here, there, b_at, step, bias_at)
-                else:
-                    _tile_of(one, ROWS, 1, pointer, here, there, b_at, step, bias_at)
-                row += ROWS
-            elif rows - row >= 2:
-                if wide:
-                    _tile_of(one, 2, 2, pointer, here, there, b_at, step, bias_at)
-                else:
-                    _tile_of(one, 2, 1, pointer, here, there, b_at, step, bias_at)
-                row += 2
-            else:
-                if wide:
-                    _tile_of(one, 1, 2, pointer, here, there, b_at, step, bias_at)
-                else:
-                    _tile_of(one, 1, 1, pointer, here, there, b_at, step, bias_at)
-                row += 1
-        lane += step
-
-
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
 def _load_words(typing_context: Any, pointer: Any) -> Any:
-    """Emit loads of the words of a block."""
-    words = types.UniTuple(types.int64, len(PLACES))
+    """Emit loads of the words that describe a block."""
+    words = types.UniTuple(types.int64, len(WORDS))
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         loads = [
             builder.load(cgutils.gep_inbounds(builder, arguments[0], number))
-            for number in range(len(PLACES))
+            for number in range(len(WORDS))
         ]
         return context.make_tuple(builder, words, loads)
 
     return words(pointer), generate
 
 
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def _store_word(typing_context: Any, pointer: Any, place: Any, value: Any) -> Any:
+    """Emit a store into the words of a block."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.store(arguments[2], cgutils.gep(builder, arguments[0], arguments[1]))
+        return context.get_dummy_value()
+
+    return types.void(pointer, types.int64, types.int64), generate
+
+
 _words_at: Callable[..., Any] = _load_words
+_set_word: Callable[..., None] = _store_word
+_T_COUNT, _K_COUNT, _START = PLACES["t_count"], PLACES["k_count"], PLACES["start"]
+
+
+@inline
+def _strips(one: Any, pointer: Any, c: int, a: int, b: int, bias: int, lanes: int) -> None:
+    """Run one panel: each band's rows in tiles of even height, as high as registers allow."""
+    _, bands, rows, _, _, c_band, c_row, _, _, a_band, a_row = _words_at(pointer)[:11]
+    full, first, second = rows // ROWS, rows % ROWS, 0
+    if full and 0 < first < ROWS - 2:
+        # A low last tile leaves registers idle: it shares its rows with the tile before.
+        full, first, second = full - 1, (first + ROWS + 1) // 2, (first + ROWS) // 2
+    for band in range(bands):
+        here, there = c + band * c_band, a + band * a_band
+        if full:
+            _tile_of(one, ROWS, pointer, here, there, b, bias, lanes, full)
+            here, there = here + full * ROWS * c_row, there + full * ROWS * a_row
+        if first:
+            _tile_of(one, first, pointer, here, there, b, bias, lanes, 1)
+            here, there = here + first * c_row, there + first * a_row
+        if second:
+            _tile_of(one, second, pointer, here, there, b, bias, lanes, 1)
+
+
+@inline
+def _cut(one: Any, lanewise: bool, pointer: Any) -> None:
+    """Cut a block into panels, long sums into parts that stay in the first-level cache."""
+    words = _words_at(pointer)
+    item, bands, rows, lanes, c, _, _, c_panel, a, _, _, a_t, _, a_k, b = words[:15]
+    b_t, _, b_k, b_panel, t_count, u_count, k_count, bias, start = words[15:24]
+    width, tap = PANEL_BYTES // item, u_count * k_count * PANEL_BYTES
+    t_step, k_step = t_count, k_count
+    if t_count * tap > BLOCK_BYTES and bands * rows > ROWS and not lanewise:
+        t_step = max(1, BLOCK_BYTES // max(tap, 1))
+        if t_step == 1 and u_count == 1 and tap > 2 * BLOCK_BYTES:
+            parts = (tap + BLOCK_BYTES - 1) // BLOCK_BYTES
+            k_step = (k_count + parts - 1) // parts
+    panel = 0
+    while panel * width < lanes:
+        c_at, b_at = c + panel * c_panel, b + panel * b_panel
+        a_at = a + panel * PANEL_BYTES if lanewise else a
+        bias_at = bias + panel * PANEL_BYTES if bias else 0
+        wide = min(lanes - panel * width, width)
+        if t_step == t_count and k_step == k_count:
+            _strips(one, pointer, c_at, a_at, b_at, bias_at, wide)
+        else:
+            going = start
+            for t in range(0, t_count, t_step):
+                for k in range(0, k_count, k_step):
+                    _set_word(pointer, _T_COUNT, min(t_step, t_count - t))
+                    _set_word(pointer, _K_COUNT, min(k_step, k_count - k))
+                    _set_word(pointer, _START, going)
+                    last = t + t_step >= t_count and k + k_step >= k_count
+                    _strips(
+                        one,
+                        pointer,
+                        c_at,
+                        a_at + t * a_t + k * a_k,
+                        b_at + t * b_t + k * b_k,
+                        bias_at if last else 0,
+                        wide,
+                    )
+                    going = 1
+        panel += 1
 
 
 def _multiply_float32(words: Any) -> None:
-    _cut(np.float32(1), words)
+    _cut(np.float32(1), False, words)
 
 
 def _multiply_float64(words: Any) -> None:
-    _cut(np.float64(1), words)
+    _cut(np.float64(1), False, words)
+
+
+def _lanewise_float32(words: Any) -> None:
+    _cut((np.float32(1),), True, words)
+
+
+def _lanewise_float64(words: Any) -> None:
+    _cut((np.float64(1),), True, words)
 
 
 @functools.cache
-def provide(dtype: str) -> Any:
-    """Compile the micro-kernel for a dtype (or load it) and make it known to LLVM by name.
+def provide(dtype: str) -> tuple[Native, ...]:
+    """Return the micro-kernel for a dtype and its tiles.
 
-    Kernels call it by that name: so it is compiled once, not once per kernel.
+    Kernels call it by name: so it is compiled once, not once per kernel.
     """
-    bits = 32 if dtype == "float32" else 64
-    tiles = [_provide_tile(bits, rows, vectors) for rows, vectors in VARIANTS]
-    function = _multiply_float32 if bits == 32 else _multiply_float64
-    signature = types.void(types.CPointer(types.int64))
-    compiled = numba.cfunc(signature, cache=FLAGS["cache"], error_model="numpy")(function)
-    llvm.add_symbol(f"convscope_multiply_{dtype}", compiled.address)
-    return tiles, compiled
+    return _provide(dtype, _multiply_float32 if dtype == "float32" else _multiply_float64)
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def _call_multiply(
-    typing_context: Any,
-    one: Any,
-    item: Any,
-    size: Any,
-    c: Any,
-    a: Any,
-    b: Any,
-    counts: Any,
-    bias: Any,
-    start: Any,
-) -> Any:
-    """Emit the call of the micro-kernel; the arguments are those of `multiply`."""
-    kinds: list[Any] = [types.int64]
-    kinds += [types.UniTuple(types.int64, count) for count in (2, 2, 5, 4, 3)]
-    kinds += [types.int64, types.int64]
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        word = ir.IntType(64)
-        flat = []
-        for kind, value in zip(kinds, arguments[1:], strict=True):
-            if isinstance(kind, types.UniTuple):
-                flat += [builder.extract_value(value, i) for i in range(kind.count)]
-            else:
-                flat.append(value)
-        words = cgutils.alloca_once(builder, word, size=ir.Constant(word, len(PLACES)))
-        for number, value in enumerate(flat):
-            builder.store(value, cgutils.gep_inbounds(builder, words, number))
-        call = ir.FunctionType(ir.VoidType(), [word.as_pointer()])
-        name = f"convscope_multiply_{one}"
-        builder.call(cgutils.get_or_insert_function(builder.module, call, name), [words])
-        return context.get_dummy_value()
-
-    return types.void(one, *kinds), generate
+@functools.cache
+def provide_lanewise(dtype: str) -> tuple[Native, ...]:
+    """Return the micro-kernel whose A has lanes of its own, and its tiles; see `provide`."""
+    return _provide(dtype, _lanewise_float32 if dtype == "float32" else _lanewise_float64)
 
 
-multiply: Callable[..., None] = _call_multiply
-"""``multiply(one, item, size, c, a, b, counts, bias, start)``: the loops of this module's text.
+def _provide(dtype: str, function: Callable[..., None]) -> tuple[Native, ...]:
+    bits, lanewise = (32 if dtype == "float32" else 64), "lanewise" in function.__name__
+    sizes = [(rows, vectors) for rows in range(1, ROWS + 1) for vectors in (1, 2)]
+    tiles = [_tile_native(bits, rows, vectors, int(lanewise)) for rows, vectors in sizes]
+    name = function.__name__.removeprefix("_")
+    return (*tiles, Native(name, function, [types.CPointer(types.int64)]))
+
+
+def _caller(prefix: str) -> Any:
+    """Make the intrinsic that packs the words of a block and calls the micro-kernel by name."""
+
+    @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+    def call(
+        typing_context: Any,
+        one: Any,
+        item: Any,
+        size: Any,
+        c: Any,
+        a: Any,
+        b: Any,
+        counts: Any,
+        bias: Any,
+        start: Any,
+        stream: Any,
+    ) -> Any:
+        kinds: list[Any] = [types.int64]
+        kinds += [types.UniTuple(types.int64, count) for count in (3, 4, 6, 5, 3)]
+        kinds += [types.int64] * 3
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            flat = []
+            for kind, value in zip(kinds, arguments[1:], strict=True):
+                if isinstance(kind, types.UniTuple):
+                    flat += [builder.extract_value(value, i) for i in range(kind.count)]
+                else:
+                    flat.append(value)
+            flat.append(word(-1))
+            words = cgutils.alloca_once(builder, WORD, size=word(len(flat)))
+            for number, value in enumerate(flat):
+                builder.store(value, cgutils.gep_inbounds(builder, words, number))
+            real = getattr(one, "dtype", one)  # of a tuple's only member, or itself
+            name = f"convscope_{prefix}_{real}"
+            function = cgutils.get_or_insert_function(builder.module, _entry_type(0), name)
+            builder.call(function, [words])
+            return context.get_dummy_value()
+
+        return types.void(one, *kinds), generate
+
+    return call
+
+
+_call_multiply: Callable[..., None] = _caller("multiply")
+_call_lanewise: Callable[..., None] = _caller("lanewise")
+
+multiply_bands = _call_multiply
+"""``multiply_bands(one, item, size, c, a, b, counts, bias, start, stream)``: see `multiply`.
 
 Parameters
 ----------
-one : a number of the dtype
-item : int
-    Its size in bytes.
-size : (rows, lanes)
-c : (address, row stride)
-a : (address, row stride, t stride, u stride, k stride)
-b : (address, t stride, u stride, k stride)
-counts : (t, u, k)
-bias : int
-    Address, or 0 for none.
-start : int
-    1 to start from what C holds, 0 from zero.
-
-All strides are bytes; lanes of B, C and bias are contiguous.
+size : (bands, rows, lanes)
+c : (address, band stride, row stride, panel stride)
+a : (address, band stride, row stride, t stride, u stride, k stride)
+stream : int
+    1 to store past the caches, for results larger than these; rows of C must then be aligned.
 """
 
+multiply_lanewise = _call_lanewise
+"""`multiply_bands` for an A that has lanes, as many as B: what depthwise convolution needs."""
 
-def fast(truth: Kernel) -> Callable[[Callable[..., None]], Kernel]:
-    """Register a function that calls `multiply` as the fast version of a plain kernel."""
+
+@inline
+def multiply(
+    one: Any,
+    item: int,
+    size: tuple[int, int],
+    c: tuple[int, int, int],
+    a: tuple[int, int, int, int, int],
+    b: tuple[int, int, int, int, int],
+    counts: tuple[int, int, int],
+    bias: int,
+    start: int,
+) -> None:
+    """Run the loops of this module's text on one band.
+
+    Parameters
+    ----------
+    one : a number of the dtype
+    item : int
+        Its size in bytes.
+    size : (rows, lanes)
+    c : (address, row stride, panel stride)
+    a : (address, row stride, t stride, u stride, k stride)
+    b : (address, t stride, u stride, k stride, panel stride)
+    counts : (t, u, k)
+    bias : int
+        Address, or 0 for none.
+    start : int
+        1 to start from what C holds, 0 from zero.
+
+    All strides are bytes; lanes of a panel are contiguous. Where lanes lie contiguous beyond
+    panels, the panel stride is PANEL_BYTES.
+    """
+    multiply_bands(
+        one,
+        item,
+        (1, size[0], size[1]),
+        (c[0], 0, c[1], c[2]),
+        (a[0], 0, a[1], a[2], a[3], a[4]),
+        b,
+        counts,
+        bias,
+        start,
+        0,
+    )
+
+
+def fast(
+    truth: Kernel, needs: Callable[[str], Sequence[Native]] = provide
+) -> Callable[[Callable[..., None]], Kernel]:
+    """Register a function that calls the micro-kernel as the fast version of a plain kernel."""
 
     def register(function: Callable[..., None]) -> Kernel:
-        made = Kernel(function, truth, provide)
-        if made.signature != truth.signature or made.name != truth.name:
-            raise TypeError(f"{made.name}: the fast and the plain kernel must have one signature")
+        made = Kernel(function, truth, needs)
+        if made.name != truth.name:
+            raise TypeError(f"{made.name}: the fast and the plain kernel must have one name")
         KERNELS[made.name] = made
         return made
 
     return register
+
+
+__all__ = [
+    "PANEL_BYTES",
+    "SLACK_BYTES",
+    "VECTOR_BYTES",
+    "fast",
+    "multiply",
+    "multiply_bands",
+    "multiply_lanewise",
+    "provide",
+    "provide_lanewise",
+]

@@ -1,150 +1,250 @@
-"""Two-dimensional convolution and its gradients, on (n, y, x, c) memory and (ky, kx, i, o) weights.
+"""Two-dimensional convolution and its gradients, on (n, y, x, c) memory and weights in panels.
 
-The drivers here hand whole rows of pixels to the micro-kernel. There are no borders to think of:
-the op copies an image that needs padding into a buffer with a halo of zeros first, and likewise the
-output gradient. `plain.py` has the same kernels as plain loops, with the order of the sums.
+The drivers hand blocks of pixels to the micro-kernel. It knows no borders: where a window reaches
+into the padding, a band of the image is copied with zeros around it into the thread's own scratch,
+small enough to stay in the second-level cache. `plain.py` has the same kernels as plain loops, with
+the order of the sums.
 """
 
 from __future__ import annotations
 
 from engine.kernels import scalar
 from engine.kernels.cpu import plain
+from engine.kernels.cpu._bands import (
+    band_rows,
+    first_tap,
+    floor_divide,
+    greatest_divisor,
+    span,
+)
 from engine.kernels.cpu._jit import inline, kernel
-from engine.kernels.cpu._microkernel import fast, multiply
+from engine.kernels.cpu._memory import copy_bytes, copy_window, finish_stores, put, zero_bytes
+from engine.kernels.cpu._microkernel import (
+    PANEL_BYTES,
+    VECTOR_BYTES,
+    fast,
+    multiply,
+    multiply_bands,
+)
 from engine.kernels.cpu._share import share
 from engine.kernels.settings import Window
-from engine.kernels.types import Real1, Real2, Real4, Real5
+from engine.kernels.types import Real1, Real2, Real4, Real5, Real6
 
 chunk_start = inline(scalar.chunk_start)
 CHUNKS = scalar.CHUNKS
+STREAM_BYTES = 8 * 1024 * 1024
+"""Results larger than this are stored past the caches: nobody could find them there later."""
+BLOCK_PIXELS = 256
+"""How many pixels of the output gradient a weight gradient adds before the next rows take their
+turn: one panel of them fills half of the first-level cache."""
 
 
 @inline
-def greatest_divisor(a: int, b: int) -> int:
-    """Return the greatest common divisor."""
-    while b:
-        a, b = b, a % b
-    return a
-
-
-@inline
-def first_tap(place: int, stride: int, dilation: int) -> int:
-    """Return the first tap for which (place - tap * dilation) is a multiple of the stride."""
-    tap = 0
-    while tap < stride and (place - tap * dilation) % stride != 0:
-        tap += 1
-    return tap
+def forward_band(
+    x: Real4,
+    weight: Real5,
+    bias: int,
+    output: Real4,
+    s: Window,
+    n: int,
+    row: int,
+    rows: int,
+    stream: int,
+    work: int,
+) -> None:
+    """Convolve `rows` output rows of one image from `row` on; `bias` is an address, or 0."""
+    out_h, out_w, out_channels = output.shape[1:]
+    height, width, channels = x.shape[1:]
+    kernel_y, kernel_x, group_in = weight.shape[1:4]
+    group_out = out_channels // s.groups
+    one, item, lanes = x.dtype.type(1), x.itemsize, weight.shape[4]
+    pixel, out_pixel = channels * item, out_channels * item
+    first_y, first_x = row * s.stride_y - s.top, -s.left
+    tall = span(rows, s.stride_y, kernel_y, s.dilation_y)
+    wide = span(out_w, s.stride_x, kernel_x, s.dilation_x)
+    source, line = x.ctypes.data + n * height * width * pixel, width * pixel
+    if first_x < 0 or wide > width + first_x or first_y < 0 or first_y + tall > height:
+        copy_window(work, source, first_y, tall, first_x, wide, height, width, pixel)
+        source, line = work, wide * pixel
+    else:
+        source += first_y * line
+    turn = -1 if s.flip else 1
+    tap = group_in * PANEL_BYTES
+    taps = weight.ctypes.data + ((kernel_y * kernel_x - 1) * tap if s.flip else 0)
+    counts = (kernel_y, kernel_x, group_in)
+    if s.groups == 1 and s.dilation_x == 1 and not s.flip:
+        # The taps of a kernel row lie side by side, in the image and in the weights.
+        counts = (kernel_y, 1, kernel_x * group_in)
+    target = output.ctypes.data + (n * out_h + row) * out_w * out_pixel
+    for g in range(s.groups):
+        done = 0
+        while done < group_out:
+            # A group that starts inside a panel goes on to the panel's end first.
+            lane = (g * group_out + done) % lanes
+            count = min(group_out - done, lanes - lane) if s.groups > 1 else group_out
+            panel = (g * group_out + done) // lanes
+            offset = (g * group_out + done) * item
+            multiply_bands(
+                one,
+                item,
+                (rows, out_w, count),
+                (target + offset, out_w * out_pixel, out_pixel, PANEL_BYTES),
+                (
+                    source + g * group_in * item,
+                    s.stride_y * line,
+                    s.stride_x * pixel,
+                    s.dilation_y * line,
+                    s.dilation_x * pixel,
+                    item,
+                ),
+                (
+                    taps + panel * kernel_y * kernel_x * tap + lane * item,
+                    turn * kernel_x * tap,
+                    turn * tap,
+                    PANEL_BYTES,
+                    kernel_y * kernel_x * tap,
+                ),
+                counts,
+                bias + offset if bias else 0,
+                0,
+                stream,
+            )
+            done += count
 
 
 @fast(plain.conv2d_forward)
 def conv2d_forward(
-    x: Real4, weight: Real4, bias: Real1, output: Real4, s: Window, thread: int, threads: int
+    x: Real4,
+    weight: Real5,
+    bias: Real1,
+    output: Real4,
+    s: Window,
+    work: int,
+    thread: int,
+    threads: int,
 ) -> None:
-    """Rows of output pixels as blocks; see `plain.conv2d_forward`. Every window lies inside x."""
-    samples, out_h, out_w, out_channels = output.shape
-    height, width, channels = x.shape[1], x.shape[2], x.shape[3]
-    kernel_y, kernel_x, group_in = weight.shape[0], weight.shape[1], weight.shape[2]
-    group_out = out_channels // s.groups
-    one, item = x.dtype.type(1), x.itemsize
-    tap, pixel = group_in * out_channels * item, channels * item
-    turn = -1 if s.flip else 1
-    first = (kernel_y * kernel_x - 1) * tap if s.flip else 0
-    columns, inner = kernel_x, group_in
-    if s.groups == 1 and s.dilation_x == 1 and not s.flip:
-        # The taps of a kernel row lie side by side, in the image and in the weights.
-        columns, inner = 1, kernel_x * group_in
-    counts = (kernel_y, columns, inner)
+    """Bands of output rows; see `plain.conv2d_forward`."""
+    samples, out_h, out_w = output.shape[:3]
+    stream = 1 if output.size * x.itemsize > STREAM_BYTES else 0
+    if output.shape[3] * x.itemsize % VECTOR_BYTES:
+        stream = 0
+    line = span(out_w, s.stride_x, weight.shape[2], s.dilation_x) * x.shape[3] * x.itemsize
+    most = band_rows(line, s.stride_y, weight.shape[1], s.dilation_y)
     start, stop = share(samples * out_h, thread, threads)
-    for row in range(start, stop):
-        n, oy = row // out_h, row % out_h
-        corner = (n * height + oy * s.stride_y - s.top) * width - s.left
-        for g in range(s.groups):
-            lanes = g * group_out * item
-            source = x.ctypes.data + corner * pixel + g * group_in * item
-            target = output.ctypes.data + row * out_w * out_channels * item + lanes
-            taps = weight.ctypes.data + first + lanes
-            multiply(
-                one,
-                item,
-                (out_w, group_out),
-                (target, out_channels * item),
-                (
-                    source,
-                    s.stride_x * pixel,
-                    s.dilation_y * width * pixel,
-                    s.dilation_x * pixel,
-                    item,
-                ),
-                (taps, turn * kernel_x * tap, turn * tap, out_channels * item),
-                counts,
-                bias.ctypes.data + lanes if s.has_bias else 0,
-                0,
-            )
+    while start < stop:
+        n, row = start // out_h, start % out_h
+        rows = min(most, out_h - row, stop - start)
+        address = bias.ctypes.data if s.has_bias else 0
+        forward_band(x, weight, address, output, s, n, row, rows, stream, work)
+        start += rows
+    if stream:
+        finish_stores()
 
 
 @fast(plain.conv2d_backward_input)
 def conv2d_backward_input(
     grad_output: Real4,
-    weight: Real4,
-    turned: Real4,
+    turned: Real5,
     grad_input: Real4,
     s: Window,
+    work: int,
     thread: int,
     threads: int,
 ) -> None:
-    """Rows of input pixels, one class per stride residue; see `plain.conv2d_backward_input`.
+    """Bands of input rows, one class per stride residue; see `plain.conv2d_backward_input`."""
+    samples, height, width = grad_input.shape[:3]
+    kernel_x, pixel = turned.shape[2], grad_output.shape[3] * grad_output.itemsize
+    wide = (width - 1 + (kernel_x - 1) * s.dilation_x) // s.stride_x + 2
+    most = band_rows(wide * pixel, 1, turned.shape[1], s.dilation_y) * s.stride_y
+    start, stop = share(samples * height, thread, threads)
+    while start < stop:
+        n, row = start // height, start % height
+        rows = min(most, height - row, stop - start)
+        backward_band(grad_output, turned, grad_input, s, n, row, rows, work)
+        start += rows
 
-    Every output pixel that a tap can ask for exists: a halo of zeros surrounds the gradient.
-    """
-    samples, height, width, in_channels = grad_input.shape
-    out_h, out_w, out_channels = grad_output.shape[1], grad_output.shape[2], grad_output.shape[3]
-    kernel_y, kernel_x, group_in = turned.shape[0], turned.shape[1], turned.shape[3]
-    group_out = out_channels // s.groups
+
+@inline
+def backward_band(
+    grad_output: Real4,
+    turned: Real5,
+    grad_input: Real4,
+    s: Window,
+    n: int,
+    row: int,
+    rows: int,
+    work: int,
+) -> None:
+    """Make `rows` rows of one image's input gradient from `row` on."""
+    height, width, in_channels = grad_input.shape[1:]
+    out_h, out_w, out_channels = grad_output.shape[1:]
+    kernel_y, kernel_x = turned.shape[1:3]
+    group_in, group_out = in_channels // s.groups, out_channels // s.groups
     one, item = grad_input.dtype.type(1), grad_input.itemsize
-    turn = -1 if s.flip else 1
-    tap, pixel = out_channels * group_in * item, out_channels * item
+    pixel, in_pixel = out_channels * item, in_channels * item
+    # The gradient's rows and columns that any tap of these rows looks at.
+    first_y = floor_divide(row + s.top - (kernel_y - 1) * s.dilation_y, s.stride_y)
+    last_y = floor_divide(row + rows - 1 + s.top, s.stride_y)
+    first_x = floor_divide(s.left - (kernel_x - 1) * s.dilation_x, s.stride_x)
+    last_x = floor_divide(width - 1 + s.left, s.stride_x)
+    source, line = grad_output.ctypes.data + n * out_h * out_w * pixel, out_w * pixel
+    if first_y < 0 or first_x < 0 or last_y >= out_h or last_x >= out_w:
+        tall, wide = last_y - first_y + 1, last_x - first_x + 1
+        copy_window(work, source, first_y, tall, first_x, wide, out_h, out_w, pixel)
+        source, line = work - first_y * wide * pixel - first_x * pixel, wide * pixel
     # Kernel rows (columns) that meet an output row lie `step` apart and `jump` output rows apart.
     step_y = s.stride_y // greatest_divisor(s.stride_y, s.dilation_y)
     step_x = s.stride_x // greatest_divisor(s.stride_x, s.dilation_x)
     jump_y, jump_x = step_y * s.dilation_y // s.stride_y, step_x * s.dilation_x // s.stride_x
-    start, stop = share(samples * height, thread, threads)
-    for row in range(start, stop):
-        n, iy = row // height, row % height
-        ky = first_tap(iy + s.top, s.stride_y, s.dilation_y)
-        rows = (kernel_y - ky + step_y - 1) // step_y if ky < min(kernel_y, s.stride_y) else 0
-        oy = (iy + s.top - ky * s.dilation_y) // s.stride_y
-        for residue in range(min(s.stride_x, width)):
-            kx = first_tap(residue + s.left, s.stride_x, s.dilation_x)
-            columns = (
-                (kernel_x - kx + step_x - 1) // step_x if kx < min(kernel_x, s.stride_x) else 0
-            )
-            ox = (residue + s.left - kx * s.dilation_x) // s.stride_x
-            wy = kernel_y - 1 - ky if s.flip else ky
-            wx = kernel_x - 1 - kx if s.flip else kx
-            number = (width - residue + s.stride_x - 1) // s.stride_x
+    tap = out_channels * PANEL_BYTES
+    merged = s.stride_x == 1 and s.dilation_x == 1 and s.groups == 1
+    target = grad_input.ctypes.data + (n * height + row) * width * in_pixel
+    for ry in range(min(s.stride_y, rows)):
+        ky = first_tap(row + ry + s.top, s.stride_y, s.dilation_y)
+        tall = (kernel_y - ky + step_y - 1) // step_y if ky < min(kernel_y, s.stride_y) else 0
+        # From the last kernel row to the first: so the gradient's rows come in memory order.
+        ky += (tall - 1) * step_y
+        oy = floor_divide(row + ry + s.top - ky * s.dilation_y, s.stride_y)
+        bands = (rows - ry + s.stride_y - 1) // s.stride_y
+        for rx in range(min(s.stride_x, width)):
+            kx = first_tap(rx + s.left, s.stride_x, s.dilation_x)
+            wide = (kernel_x - kx + step_x - 1) // step_x if kx < min(kernel_x, s.stride_x) else 0
+            kx += (wide - 1) * step_x
+            ox = floor_divide(rx + s.left - kx * s.dilation_x, s.stride_x)
+            taps = ((kernel_y - 1 - ky) * kernel_x + kernel_x - 1 - kx) * tap
+            counts = (tall if wide > 0 else 0, wide, group_out)
+            if merged:
+                # The taps of a kernel row lie side by side, in the gradient and in the weights.
+                counts = (counts[0], 1, wide * group_out)
+            number = (width - rx + s.stride_x - 1) // s.stride_x
             for g in range(s.groups):
-                target = (row * width + residue) * in_channels + g * group_in
-                source = ((n * out_h + oy) * out_w + ox) * pixel + g * group_out * item
-                taps = (wy * kernel_x + wx) * tap + g * group_out * group_in * item
-                multiply(
+                multiply_bands(
                     one,
                     item,
-                    (number, group_in),
-                    (grad_input.ctypes.data + target * item, s.stride_x * in_channels * item),
+                    (bands, number, group_in),
                     (
-                        grad_output.ctypes.data + source,
+                        target + (ry * width + rx) * in_pixel + g * group_in * item,
+                        s.stride_y * width * in_pixel,
+                        s.stride_x * in_pixel,
+                        PANEL_BYTES,
+                    ),
+                    (
+                        source + oy * line + ox * pixel + g * group_out * item,
+                        line,
                         pixel,
-                        -jump_y * out_w * pixel,
-                        -jump_x * pixel,
+                        jump_y * line,
+                        jump_x * pixel,
                         item,
                     ),
                     (
-                        turned.ctypes.data + taps,
-                        turn * step_y * kernel_x * tap,
-                        turn * step_x * tap,
-                        group_in * item,
+                        turned.ctypes.data + taps + g * group_out * PANEL_BYTES,
+                        step_y * kernel_x * tap,
+                        step_x * tap,
+                        PANEL_BYTES,
+                        kernel_y * kernel_x * tap,
                     ),
-                    (rows if columns > 0 else 0, columns, group_out),
+                    counts,
+                    0,
                     0,
                     0,
                 )
@@ -152,72 +252,181 @@ def conv2d_backward_input(
 
 @fast(plain.conv2d_backward_weight)
 def conv2d_backward_weight(
-    x: Real4, grad_output: Real4, partial: Real5, s: Window, thread: int, threads: int
+    x: Real4,
+    grad_output: Real4,
+    partial: Real6,
+    s: Window,
+    work: int,
+    thread: int,
+    threads: int,
 ) -> None:
-    """One kernel row (or tap) of one chunk at a time; see `plain.conv2d_backward_weight`."""
-    samples, out_h, out_w, out_channels = grad_output.shape
-    height, width, channels = x.shape[1], x.shape[2], x.shape[3]
-    kernel_y, kernel_x, group_in = partial.shape[1], partial.shape[2], partial.shape[3]
+    """One panel of one chunk at a time, block by block; see `plain.conv2d_backward_weight`."""
+    samples, out_h, out_w = grad_output.shape[:3]
+    panels, kernel_y, kernel_x, group_in, lanes = partial.shape[1:]
+    item, size = x.itemsize, kernel_y * kernel_x * group_in * PANEL_BYTES
+    line = span(out_w, s.stride_x, kernel_x, s.dilation_x) * x.shape[3] * item
+    rows = min(
+        max(1, BLOCK_PIXELS // out_w), band_rows(line, s.stride_y, kernel_y, s.dilation_y), out_h
+    )
+    start, stop = share(CHUNKS * panels, thread, threads)
+    for task in range(start, stop):
+        chunk, panel = task // panels, task % panels
+        target = partial.ctypes.data + task * size
+        n, end = chunk_start(chunk, samples), chunk_start(chunk + 1, samples)
+        if n == end:
+            zero_bytes(target, size)
+        going = 0
+        while n < end:
+            for row in range(0, out_h, rows):
+                taken = min(rows, out_h - row)
+                weight_block(
+                    x,
+                    grad_output,
+                    target,
+                    s,
+                    n,
+                    row,
+                    taken,
+                    panel,
+                    lanes,
+                    kernel_y,
+                    kernel_x,
+                    group_in,
+                    going,
+                    work,
+                )
+                going = 1
+            n += 1
+
+
+@inline
+def weight_block(
+    x: Real4,
+    grad_output: Real4,
+    target: int,
+    s: Window,
+    n: int,
+    row: int,
+    rows: int,
+    panel: int,
+    lanes: int,
+    kernel_y: int,
+    kernel_x: int,
+    group_in: int,
+    going: int,
+    work: int,
+) -> None:
+    """Add `rows` output rows of one image to one panel of a weight gradient."""
+    out_h, out_w, out_channels = grad_output.shape[1:]
+    height, width, channels = x.shape[1:]
     group_out = out_channels // s.groups
     one, item = x.dtype.type(1), x.itemsize
-    tap, pixel, grad = group_in * out_channels * item, channels * item, out_channels * item
-    columns, rows = kernel_x, group_in
+    pixel, out_pixel = channels * item, out_channels * item
+    grads = grad_output.ctypes.data + (n * out_h + row) * out_w * out_pixel
+    grads += panel * PANEL_BYTES
+    step = out_pixel
+    if out_channels > lanes:
+        # One panel's lanes of all pixels, side by side.
+        for p in range(rows * out_w):
+            copy_bytes(work + p * PANEL_BYTES, grads + p * out_pixel, PANEL_BYTES)
+        grads, step = work, PANEL_BYTES
+    scratch = work + rows * out_w * PANEL_BYTES
+    first_y, first_x = row * s.stride_y - s.top, -s.left
+    tall = span(rows, s.stride_y, kernel_y, s.dilation_y)
+    wide = span(out_w, s.stride_x, kernel_x, s.dilation_x)
+    source, line = x.ctypes.data + n * height * width * pixel, width * pixel
+    if first_x < 0 or wide > width + first_x or first_y < 0 or first_y + tall > height:
+        copy_window(scratch, source, first_y, tall, first_x, wide, height, width, pixel)
+        source, line = scratch, wide * pixel
+    else:
+        source += first_y * line
+    columns, inner = kernel_x, group_in
     if s.groups == 1 and s.dilation_x == 1 and not s.flip:
         # The taps of a kernel row lie side by side: one block of kernel_x * channels rows.
-        columns, rows = 1, kernel_x * group_in
-    start, stop = share(CHUNKS * kernel_y * columns, thread, threads)
-    for task in range(start, stop):
-        chunk, ky, kx = task // columns // kernel_y, task // columns % kernel_y, task % columns
-        wy, wx = (kernel_y - 1 - ky, kernel_x - 1 - kx) if s.flip else (ky, kx)
-        n, end = chunk_start(chunk, samples), chunk_start(chunk + 1, samples)
-        corner = (n * height + ky * s.dilation_y - s.top) * width + kx * s.dilation_x - s.left
-        for g in range(s.groups):
-            lanes = g * group_out * item
-            target = ((chunk * kernel_y + wy) * kernel_x + wx) * tap + lanes
-            source = x.ctypes.data + corner * pixel + g * group_in * item
-            grads = grad_output.ctypes.data + n * out_h * out_w * grad + lanes
-            multiply(
-                one,
-                item,
-                (rows, group_out),
-                (partial.ctypes.data + target, grad),
-                (
-                    source,
+        columns, inner = 1, kernel_x * group_in
+    first, last = panel * lanes, min((panel + 1) * lanes, out_channels)
+    for ky in range(kernel_y):
+        for kx in range(columns):
+            wy, wx = (kernel_y - 1 - ky, kernel_x - 1 - kx) if s.flip else (ky, kx)
+            place = ky * s.dilation_y * line + kx * s.dilation_x * pixel
+            o = first
+            while o < last:
+                g = o // group_out
+                count = min(last, (g + 1) * group_out) - o
+                multiply_bands(
+                    one,
                     item,
-                    height * width * pixel,
-                    s.stride_y * width * pixel,
-                    s.stride_x * pixel,
-                ),
-                (grads, out_h * out_w * grad, out_w * grad, grad),
-                (end - n, out_h, out_w),
-                0,
-                0,
-            )
+                    (1, inner, count),
+                    (
+                        target + (wy * kernel_x + wx) * group_in * PANEL_BYTES + (o - first) * item,
+                        0,
+                        PANEL_BYTES,
+                        PANEL_BYTES,
+                    ),
+                    (
+                        source + place + g * group_in * item,
+                        0,
+                        item,
+                        0,
+                        s.stride_y * line,
+                        s.stride_x * pixel,
+                    ),
+                    (grads + (o - first) * item, 0, out_w * step, step, PANEL_BYTES),
+                    (1, rows, out_w),
+                    0,
+                    going,
+                    0,
+                )
+                o += count
 
 
 @kernel
-def conv2d_turn_weight(weight: Real4, turned: Real4, thread: int, threads: int) -> None:
-    """turned[ky, kx, o, i] = weight[ky, kx, i, o] (memory order)."""
-    kernel_y, kernel_x, group_in, out_channels = weight.shape
+def conv2d_turn_weight(weight: Real5, turned: Real5, s: Window, thread: int, threads: int) -> None:
+    """turned[i, o, -1 - ky, -1 - kx] = the weight [o, i] that meets window place (ky, kx).
+
+    Both lie in panels of their first axis.
+    """
+    panels, kernel_y, kernel_x, group_in, lanes = weight.shape
+    out_channels = turned.shape[3]
     start, stop = share(kernel_y * kernel_x, thread, threads)
     for tap in range(start, stop):
         ky, kx = tap // kernel_x, tap % kernel_x
-        for o in range(out_channels):
+        ty, tx = (ky, kx) if s.flip else (kernel_y - 1 - ky, kernel_x - 1 - kx)
+        for panel in range(panels):
+            source = weight[panel, ky, kx]
+            first = panel * lanes
+            count = min(lanes, out_channels - first)
             for i in range(group_in):
-                turned[ky, kx, o, i] = weight[ky, kx, i, o]
+                values = source[i]
+                target = turned[i // lanes, ty, tx, first:, i % lanes]
+                for o in range(count):
+                    target[o] = values[o]
 
 
-@kernel
-def conv2d_backward_bias(grad_output: Real4, partial: Real2, thread: int, threads: int) -> None:
-    """partial[chunk, o] = sum of grad_output over the chunk's samples, rows and columns."""
+@fast(plain.conv2d_backward_bias)
+def conv2d_backward_bias(
+    grad_output: Real4, partial: Real2, work: int, thread: int, threads: int
+) -> None:
+    """One panel of one chunk at a time, as a product with a row of ones: the same sums."""
     samples, out_h, out_w, out_channels = grad_output.shape
-    start, stop = share(CHUNKS, thread, threads)
-    for chunk in range(start, stop):
-        sums = partial[chunk]
-        sums[:] = 0
-        for n in range(chunk_start(chunk, samples), chunk_start(chunk + 1, samples)):
-            for oy in range(out_h):
-                row = grad_output[n, oy]
-                for ox in range(out_w):
-                    for o in range(out_channels):
-                        sums[o] += row[ox, o]
+    one, item = partial.dtype.type(1), partial.itemsize
+    lanes, pixel = PANEL_BYTES // item, out_channels * item
+    panels = (out_channels + lanes - 1) // lanes
+    put(work, one)
+    start, stop = share(CHUNKS * panels, thread, threads)
+    for task in range(start, stop):
+        chunk, panel = task // panels, task % panels
+        n, end = chunk_start(chunk, samples), chunk_start(chunk + 1, samples)
+        target = partial.ctypes.data + chunk * pixel + panel * PANEL_BYTES
+        grads = grad_output.ctypes.data + n * out_h * out_w * pixel + panel * PANEL_BYTES
+        multiply(
+            one,
+            item,
+            (1, min(lanes, out_channels - panel * lanes)),
+            (target, 0, 0),
+            (work, 0, 0, 0, 0),
+            (grads, 0, 0, pixel, 0),
+            (1, 1, (end - n) * out_h * out_w),
+            0,
+            0,
+        )

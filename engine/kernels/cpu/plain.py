@@ -3,33 +3,37 @@
 Same names, same parameters, same order of sums, same bits as the versions that use `_microkernel`.
 They are what "show code" shows, what runs with the JIT switched off, and what tests compare with.
 
+Activations lie as (n, y, x, c); weights in panels, (panel, ky, kx, i, lane) and (panel, in, lane):
+output o is lane o % lanes of panel o // lanes.
+
 Accumulation order, the same for any thread count: a convolution adds kernel rows, kernel columns,
-input channels, starting from 0, bias last; its input gradient adds kernel rows, kernel columns,
-output channels; a weight gradient adds samples, output rows, output columns inside each of the
-fixed chunks of the batch, then the chunks in order. A dense layer adds inputs from 0, bias last;
-its input gradient adds outputs; its weight gradient adds samples. Every step is one fused
-multiply-add. Padding takes part as the zeros of a halo that the op has copied around the image;
-taps outside the memory that a kernel is given are left out.
+input channels, starting from 0, bias last; its input gradient adds kernel rows from the last to the
+first, kernel columns alike, output channels (with few input channels: the sum over output channels
+of each tap, then these sums); a weight gradient adds samples, output rows, output columns inside
+each of the fixed chunks of the batch, then the chunks in order. A dense layer adds inputs from 0,
+bias last; its input gradient adds outputs; its weight gradient adds samples. Every step is one
+fused multiply-add. Taps in the padding take part as zeros.
 """
 
 from __future__ import annotations
 
-import numpy as np
-
 from engine.kernels import scalar
-from engine.kernels.arithmetic import fma
+from engine.kernels.arithmetic import fma, like
 from engine.kernels.cpu._jit import inline, plain
-from engine.kernels.cpu._share import outputs_inside, share
-from engine.kernels.settings import Window
-from engine.kernels.types import Real1, Real2, Real4, Real5
+from engine.kernels.cpu._share import share
+from engine.kernels.settings import Columns, FusedDense, FusedWindow, Window
+from engine.kernels.types import Real1, Real2, Real3, Real4, Real5, Real6
 
 chunk_start = inline(scalar.chunk_start)
+normalize = inline(scalar.normalize)
+scale_and_shift = inline(scalar.scale_and_shift)
+relu = inline(scalar.relu)
 CHUNKS = scalar.CHUNKS
 
 
 @plain
 def conv2d_forward(
-    x: Real4, weight: Real4, bias: Real1, output: Real4, s: Window, thread: int, threads: int
+    x: Real4, weight: Real5, bias: Real1, output: Real4, s: Window, thread: int, threads: int
 ) -> None:
     """output[n, o, y, x] = sum of x under the window times weight[o, i, ky, kx], plus bias[o].
 
@@ -37,7 +41,7 @@ def conv2d_forward(
     """
     samples, out_h, out_w, out_channels = output.shape
     height, width = x.shape[1], x.shape[2]
-    kernel_y, kernel_x, group_in = weight.shape[0], weight.shape[1], weight.shape[2]
+    kernel_y, kernel_x, group_in, lanes = weight.shape[1:]
     group_out = out_channels // s.groups
     start, stop = share(samples * out_h, thread, threads)
     for item in range(start, stop):
@@ -46,22 +50,17 @@ def conv2d_forward(
         row[:] = 0
         for ky in range(kernel_y):
             iy = oy * s.stride_y + ky * s.dilation_y - s.top
-            if iy < 0 or iy >= height:
-                continue
-            pixels = x[n, iy]
             for kx in range(kernel_x):
-                offset = kx * s.dilation_x - s.left
-                first, last = outputs_inside(offset, s.stride_x, width, out_w)
-                taps = weight[kernel_y - 1 - ky, kernel_x - 1 - kx] if s.flip else weight[ky, kx]
-                for g in range(s.groups):
-                    low = np.uintp(g * group_out)
-                    for i in range(group_in):
-                        lanes = taps[i]
-                        for ox in range(first, last):
-                            v = pixels[ox * s.stride_x + offset, g * group_in + i]
-                            for o in range(group_out):
-                                place = low + np.uintp(o)
-                                row[ox, place] = fma(v, lanes[place], row[ox, place])
+                wy, wx = (kernel_y - 1 - ky, kernel_x - 1 - kx) if s.flip else (ky, kx)
+                for ox in range(out_w):
+                    ix = ox * s.stride_x + kx * s.dilation_x - s.left
+                    inside = 0 <= iy < height and 0 <= ix < width
+                    for o in range(out_channels):
+                        low = o // group_out * group_in
+                        for i in range(group_in):
+                            v = x[n, iy, ix, low + i] if inside else like(row[ox, o], 0)
+                            w = weight[o // lanes, wy, wx, i, o % lanes]
+                            row[ox, o] = fma(v, w, row[ox, o])
         if s.has_bias:
             for ox in range(out_w):
                 for o in range(out_channels):
@@ -69,10 +68,63 @@ def conv2d_forward(
 
 
 @plain
+def conv2d_fused_forward(
+    x: Real4,
+    weight: Real5,
+    bias: Real1,
+    mean: Real1,
+    inverse: Real1,
+    scale: Real1,
+    shift: Real1,
+    residual: Real4,
+    before: Real4,
+    output: Real4,
+    s: FusedWindow,
+    thread: int,
+    threads: int,
+) -> None:
+    """Convolution, then normalisation, residual and ReLU where the settings say so.
+
+    The same operations in the same order as the kernels that do them one by one. With `keep`,
+    `before` holds what goes into the ReLU.
+    """
+    samples, out_h, out_w, out_channels = output.shape
+    height, width = x.shape[1], x.shape[2]
+    kernel_y, kernel_x, group_in, lanes = weight.shape[1:]
+    group_out = out_channels // s.groups
+    start, stop = share(samples * out_h, thread, threads)
+    for item in range(start, stop):
+        n, oy = item // out_h, item % out_h
+        for ox in range(out_w):
+            for o in range(out_channels):
+                low = o // group_out * group_in
+                value = like(output[n, oy, ox, o], 0)
+                for ky in range(kernel_y):
+                    iy = oy * s.stride_y + ky * s.dilation_y - s.top
+                    for kx in range(kernel_x):
+                        ix = ox * s.stride_x + kx * s.dilation_x - s.left
+                        wy, wx = (kernel_y - 1 - ky, kernel_x - 1 - kx) if s.flip else (ky, kx)
+                        inside = 0 <= iy < height and 0 <= ix < width
+                        for i in range(group_in):
+                            v = x[n, iy, ix, low + i] if inside else like(value, 0)
+                            value = fma(v, weight[o // lanes, wy, wx, i, o % lanes], value)
+                if s.has_bias:
+                    value += bias[o]
+                if s.has_norm:
+                    value = scale_and_shift(
+                        normalize(value, mean[o], inverse[o]), scale[o], shift[o]
+                    )
+                if s.has_residual:
+                    value += residual[n, oy, ox, o]
+                if s.keep:
+                    before[n, oy, ox, o] = value
+                output[n, oy, ox, o] = relu(value) if s.relu else value
+
+
+@plain
 def conv2d_backward_input(
     grad_output: Real4,
-    weight: Real4,
-    turned: Real4,
+    turned: Real5,
     grad_input: Real4,
     s: Window,
     thread: int,
@@ -80,123 +132,199 @@ def conv2d_backward_input(
 ) -> None:
     """grad_input[n, i, y, x] = sum of grad_output times weight over the windows that cover (y, x).
 
-    `turned` is the weight as (ky, kx, o, i), so that vector lanes run across input channels.
+    `turned` is the weight given half a turn, with inputs and outputs exchanged, so that vector
+    lanes run across input channels: (panel, ty, tx, o, lane), input i of a group in lane i % lanes
+    of panel i // lanes.
     """
-    samples, height, width, _ = grad_input.shape
-    out_h, out_w = grad_output.shape[1], grad_output.shape[2]
-    kernel_y, kernel_x = turned.shape[0], turned.shape[1]
-    group_out, group_in = turned.shape[2] // s.groups, turned.shape[3]
+    samples, height, width, in_channels = grad_input.shape
+    out_h, out_w, out_channels = grad_output.shape[1:]
+    kernel_y, kernel_x, lanes = turned.shape[1], turned.shape[2], turned.shape[4]
+    group_in, group_out = in_channels // s.groups, out_channels // s.groups
     start, stop = share(samples * height, thread, threads)
     for item in range(start, stop):
         n, iy = item // height, item % height
         row = grad_input[n, iy]
         row[:] = 0
-        for ky in range(kernel_y):
-            reach = iy + s.top - ky * s.dilation_y
-            if reach < 0 or reach % s.stride_y != 0 or reach // s.stride_y >= out_h:
+        for ty in range(kernel_y):
+            reach_y = iy + s.top - (kernel_y - 1 - ty) * s.dilation_y
+            if reach_y % s.stride_y != 0:
                 continue
-            grads = grad_output[n, reach // s.stride_y]
-            for kx in range(kernel_x):
-                offset = kx * s.dilation_x - s.left
-                first, last = outputs_inside(offset, s.stride_x, width, out_w)
-                taps = turned[kernel_y - 1 - ky, kernel_x - 1 - kx] if s.flip else turned[ky, kx]
-                for g in range(s.groups):
-                    low = np.uintp(g * group_in)
-                    for o in range(group_out):
-                        lanes = taps[g * group_out + o]
-                        for ox in range(first, last):
-                            v = grads[ox, g * group_out + o]
-                            ix = np.uintp(ox * s.stride_x + offset)
-                            for i in range(group_in):
-                                place = low + np.uintp(i)
-                                row[ix, place] = fma(v, lanes[i], row[ix, place])
+            oy = reach_y // s.stride_y
+            for tx in range(kernel_x):
+                for ix in range(width):
+                    reach_x = ix + s.left - (kernel_x - 1 - tx) * s.dilation_x
+                    if reach_x % s.stride_x != 0:
+                        continue
+                    ox = reach_x // s.stride_x
+                    inside = 0 <= oy < out_h and 0 <= ox < out_w
+                    for channel in range(in_channels):
+                        g, i = channel // group_in, channel % group_in
+                        for o in range(g * group_out, (g + 1) * group_out):
+                            v = grad_output[n, oy, ox, o] if inside else like(row[ix, channel], 0)
+                            w = turned[i // lanes, ty, tx, o, i % lanes]
+                            row[ix, channel] = fma(v, w, row[ix, channel])
+
+
+@plain
+def conv2d_backward_input_columns(
+    grad_output: Real4,
+    columns: Real3,
+    grad_input: Real4,
+    s: Columns,
+    thread: int,
+    threads: int,
+) -> None:
+    """The same for few channels: first each tap's sum over output channels, then these sums.
+
+    Taps come from the last to the first. `columns` is the weight as a matrix with one row per tap
+    and channel, in panels of these rows: (panel, o, lane). Taps outside grad_output are left out.
+    """
+    samples, height, width, channels = grad_input.shape
+    out_h, out_w, out_channels = grad_output.shape[1:]
+    lanes = columns.shape[2]
+    start, stop = share(samples * height, thread, threads)
+    for item in range(start, stop):
+        n, iy = item // height, item % height
+        for ix in range(width):
+            for i in range(channels):
+                total = like(grad_input[n, iy, ix, i], 0)
+                for tap in range(s.kernel_y * s.kernel_x - 1, -1, -1):
+                    reach_y = iy + s.top - tap // s.kernel_x
+                    reach_x = ix + s.left - tap % s.kernel_x
+                    oy, ox = reach_y // s.stride_y, reach_x // s.stride_x
+                    if reach_y % s.stride_y != 0 or reach_x % s.stride_x != 0:
+                        continue
+                    if oy < 0 or oy >= out_h or ox < 0 or ox >= out_w:
+                        continue
+                    part, row = like(total, 0), tap * channels + i
+                    for o in range(out_channels):
+                        w = columns[row // lanes, o, row % lanes]
+                        part = fma(grad_output[n, oy, ox, o], w, part)
+                    total += part
+                grad_input[n, iy, ix, i] = total
 
 
 @plain
 def conv2d_backward_weight(
-    x: Real4, grad_output: Real4, partial: Real5, s: Window, thread: int, threads: int
+    x: Real4, grad_output: Real4, partial: Real6, s: Window, thread: int, threads: int
 ) -> None:
-    """partial[chunk, ky, kx, i, o] = sum of x * grad_output over samples and places."""
+    """partial[chunk, o, i, ky, kx] = sum of x * grad_output over the chunk's samples and places."""
     samples, out_h, out_w, out_channels = grad_output.shape
     height, width = x.shape[1], x.shape[2]
-    kernel_y, kernel_x, group_in = partial.shape[1], partial.shape[2], partial.shape[3]
+    kernel_y, kernel_x, group_in, lanes = partial.shape[2:]
     group_out = out_channels // s.groups
-    tasks = CHUNKS * kernel_y * kernel_x
-    start, stop = share(tasks, thread, threads)
+    start, stop = share(CHUNKS * kernel_y * kernel_x, thread, threads)
     for task in range(start, stop):
         chunk, tap = task // (kernel_y * kernel_x), task % (kernel_y * kernel_x)
         ky, kx = tap // kernel_x, tap % kernel_x
         wy, wx = (kernel_y - 1 - ky, kernel_x - 1 - kx) if s.flip else (ky, kx)
-        sums = partial[chunk, wy, wx]
+        for o in range(out_channels):
+            low, sums = o // group_out * group_in, partial[chunk, o // lanes, wy, wx]
+            for i in range(group_in):
+                total = like(sums[i, o % lanes], 0)
+                for n in range(chunk_start(chunk, samples), chunk_start(chunk + 1, samples)):
+                    for oy in range(out_h):
+                        iy = oy * s.stride_y + ky * s.dilation_y - s.top
+                        for ox in range(out_w):
+                            ix = ox * s.stride_x + kx * s.dilation_x - s.left
+                            inside = 0 <= iy < height and 0 <= ix < width
+                            v = x[n, iy, ix, low + i] if inside else like(total, 0)
+                            total = fma(v, grad_output[n, oy, ox, o], total)
+                sums[i, o % lanes] = total
+
+
+@plain
+def conv2d_backward_bias(grad_output: Real4, partial: Real2, thread: int, threads: int) -> None:
+    """partial[chunk, o] = sum of grad_output over the chunk's samples, rows and columns."""
+    samples, out_h, out_w, out_channels = grad_output.shape
+    start, stop = share(CHUNKS, thread, threads)
+    for chunk in range(start, stop):
+        sums = partial[chunk]
         sums[:] = 0
-        offset = kx * s.dilation_x - s.left
-        first, last = outputs_inside(offset, s.stride_x, width, out_w)
         for n in range(chunk_start(chunk, samples), chunk_start(chunk + 1, samples)):
             for oy in range(out_h):
-                iy = oy * s.stride_y + ky * s.dilation_y - s.top
-                if iy < 0 or iy >= height:
-                    continue
-                pixels, grads = x[n, iy], grad_output[n, oy]
-                for g in range(s.groups):
-                    low = np.uintp(g * group_out)
-                    for ox in range(first, last):
-                        ix = np.uintp(ox * s.stride_x + offset)
-                        for i in range(group_in):
-                            v = pixels[ix, np.uintp(g * group_in + i)]
-                            for o in range(group_out):
-                                place = low + np.uintp(o)
-                                sums[i, place] = fma(v, grads[ox, place], sums[i, place])
+                row = grad_output[n, oy]
+                for ox in range(out_w):
+                    for o in range(out_channels):
+                        sums[o] += row[ox, o]
 
 
 @plain
 def dense_forward(
-    x: Real2, weight: Real2, bias: Real1, output: Real2, thread: int, threads: int
+    x: Real2, weight: Real3, bias: Real1, output: Real2, thread: int, threads: int
 ) -> None:
-    """output[n, o] = sum of x[n, i] * weight[i, o] + bias[o]; an empty bias adds nothing."""
-    rows, inputs = x.shape
+    """output[n, o] = sum of x[n, i] * weight[o, i] + bias[o]; an empty bias adds nothing."""
+    rows, outputs = output.shape
+    inputs, lanes = weight.shape[1], weight.shape[2]
     start, stop = share(rows, thread, threads)
     for n in range(start, stop):
-        total = output[n]
-        total[:] = 0
-        for i in range(inputs):
-            v, lanes = x[n, i], weight[i]
-            for o in range(total.size):
-                total[o] = fma(v, lanes[o], total[o])
-        if bias.size == total.size:
-            for o in range(total.size):
-                total[o] += bias[o]
+        for o in range(outputs):
+            total = like(output[n, o], 0)
+            for i in range(inputs):
+                total = fma(x[n, i], weight[o // lanes, i, o % lanes], total)
+            if bias.size == outputs:
+                total += bias[o]
+            output[n, o] = total
+
+
+@plain
+def dense_fused_forward(
+    x: Real2,
+    weight: Real3,
+    bias: Real1,
+    before: Real2,
+    output: Real2,
+    s: FusedDense,
+    thread: int,
+    threads: int,
+) -> None:
+    """Matrix product and ReLU in one; with `keep`, `before` holds what goes into the ReLU."""
+    rows, outputs = output.shape
+    inputs, lanes = weight.shape[1], weight.shape[2]
+    start, stop = share(rows, thread, threads)
+    for n in range(start, stop):
+        for o in range(outputs):
+            total = like(output[n, o], 0)
+            for i in range(inputs):
+                total = fma(x[n, i], weight[o // lanes, i, o % lanes], total)
+            if s.has_bias:
+                total += bias[o]
+            if s.keep:
+                before[n, o] = total
+            output[n, o] = relu(total) if s.relu else total
 
 
 @plain
 def dense_backward_input(
-    grad_output: Real2, weight: Real2, turned: Real2, grad_input: Real2, thread: int, threads: int
+    grad_output: Real2, turned: Real3, grad_input: Real2, thread: int, threads: int
 ) -> None:
-    """grad_input[n, i] = sum over o of grad_output[n, o] * weight[i, o].
+    """grad_input[n, i] = sum over o of grad_output[n, o] * weight[o, i].
 
-    `turned` is the weight as (out, in), so that vector lanes run across inputs.
+    `turned` is the weight with inputs and outputs exchanged: (panel, out, lane), input i in lane
+    i % lanes of panel i // lanes.
     """
-    rows, outputs = grad_output.shape
+    rows, inputs = grad_input.shape
+    outputs, lanes = turned.shape[1], turned.shape[2]
     start, stop = share(rows, thread, threads)
     for n in range(start, stop):
-        total = grad_input[n]
-        total[:] = 0
-        for o in range(outputs):
-            v, lanes = grad_output[n, o], turned[o]
-            for i in range(total.size):
-                total[i] = fma(v, lanes[i], total[i])
+        for i in range(inputs):
+            total = like(grad_input[n, i], 0)
+            for o in range(outputs):
+                total = fma(grad_output[n, o], turned[i // lanes, o, i % lanes], total)
+            grad_input[n, i] = total
 
 
 @plain
 def dense_backward_weight(
-    x: Real2, grad_output: Real2, grad_weight: Real2, thread: int, threads: int
+    x: Real2, grad_output: Real2, grad_weight: Real3, thread: int, threads: int
 ) -> None:
-    """grad_weight[i, o] = sum over n of x[n, i] * grad_output[n, o]."""
+    """grad_weight[o, i] = sum over n of x[n, i] * grad_output[n, o]."""
     rows, inputs = x.shape
+    outputs, lanes = grad_output.shape[1], grad_weight.shape[2]
     start, stop = share(inputs, thread, threads)
-    grad_weight[start:stop] = 0
-    for n in range(rows):
-        grads = grad_output[n]
-        for i in range(start, stop):
-            v, total = x[n, i], grad_weight[i]
-            for o in range(total.size):
-                total[o] = fma(v, grads[o], total[o])
+    for i in range(start, stop):
+        for o in range(outputs):
+            total = like(grad_weight[o // lanes, i, o % lanes], 0)
+            for n in range(rows):
+                total = fma(x[n, i], grad_output[n, o], total)
+            grad_weight[o // lanes, i, o % lanes] = total

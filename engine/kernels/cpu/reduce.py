@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from engine.kernels.cpu._jit import kernel
 from engine.kernels.cpu._share import share
-from engine.kernels.settings import Blocks, Border
-from engine.kernels.types import Flat, Real2, Real4
+from engine.kernels.settings import Blocks
+from engine.kernels.types import Flat, Real4
 
 
 @kernel
-def sum_chunks(partial: Real2, total: Flat, thread: int, threads: int) -> None:
-    """total[i] = partial[0, i] + partial[1, i] + ..., in this order."""
-    chunks, size = partial.shape
+def sum_chunks(partial: Flat, total: Flat, thread: int, threads: int) -> None:
+    """total[i] = partial[0, i] + partial[1, i] + ..., in this order; `partial` holds all chunks."""
+    size = total.size
+    chunks = partial.size // max(size, 1)
     start, stop = share(size, thread, threads)
     out = total[start:stop]
     for chunk in range(chunks):
-        part = partial[chunk, start:stop]
+        part = partial[chunk * size + start :][: out.size]
         if chunk == 0:
             for i in range(out.size):
                 out[i] = part[i]
@@ -77,17 +78,3 @@ def activation_from_plain(plain: Flat, x: Real4, thread: int, threads: int) -> N
                 base = ((n * channels + c) * height + y) * width
                 for i in range(width):
                     x[n, y, i, c] = plain[base + i]
-
-
-@kernel
-def activation_to_halo(x: Real4, haloed: Real4, s: Border, thread: int, threads: int) -> None:
-    """Copy x into the middle of a larger buffer, whose rim keeps the zeros it was made with."""
-    samples, height, width, channels = x.shape
-    start, stop = share(samples * height, thread, threads)
-    for row in range(start, stop):
-        n, y = row // height, row % height
-        source, target = x[n, y], haloed[n, y + s.top]
-        for i in range(width):
-            a, b = source[i], target[i + s.left]
-            for c in range(channels):
-                b[c] = a[c]

@@ -1,10 +1,11 @@
 """Two-dimensional convolution and its gradients, on (n, c, y, x) memory and (o, i, ky, kx) weights.
 
 Accumulation order, as on the CPU: forward adds kernel rows, kernel columns, input channels from 0,
-bias last; the gradient of the input adds kernel rows, kernel columns, output channels; the gradient
-of a weight adds samples, output rows, output columns inside each of the fixed chunks of the batch,
-then the chunks in order. Every step is one fused multiply-add. Taps that lie in the padding are
-left out. One thread makes one result, neighbouring threads make neighbouring pixels.
+bias last; the gradient of the input adds kernel rows and columns from the last to the first, output
+channels; the gradient of a weight adds samples, output rows, output columns inside each of the
+fixed chunks of the batch, then the chunks in order. Every step is one fused multiply-add. Taps in
+the padding take part as zeros. One thread makes one result, neighbouring threads make neighbouring
+pixels.
 """
 
 from __future__ import annotations
@@ -38,30 +39,26 @@ def conv2d_forward(x: Real4, weight: Real4, bias: Real1, output: Real4, s: Windo
         total = like(output[n, o, oy, ox], 0)
         for ky in range(kernel_y):
             iy = oy * s.stride_y + ky * s.dilation_y - s.top
-            if iy < 0 or iy >= height:
-                continue
             for kx in range(kernel_x):
                 ix = ox * s.stride_x + kx * s.dilation_x - s.left
-                if ix < 0 or ix >= width:
-                    continue
+                inside = 0 <= iy < height and 0 <= ix < width
                 wy, wx = (kernel_y - 1 - ky, kernel_x - 1 - kx) if s.flip else (ky, kx)
                 for i in range(group_in):
-                    total = fma(x[n, low + i, iy, ix], weight[o, i, wy, wx], total)
+                    v = x[n, low + i, iy, ix] if inside else like(total, 0)
+                    total = fma(v, weight[o, i, wy, wx], total)
         if s.has_bias:
             total += bias[o]
         output[n, o, oy, ox] = total
 
 
 @kernel(over="grad_input")
-def conv2d_backward_input(
-    grad_output: Real4, weight: Real4, turned: Real4, grad_input: Real4, s: Window
-) -> None:
+def conv2d_backward_input(grad_output: Real4, turned: Real4, grad_input: Real4, s: Window) -> None:
     """grad_input = sum over the windows that cover a pixel of grad_output * weight.
 
-    `turned` is the weight as (ky, kx, o, i).
+    `turned` is the weight as (i, o, ky, kx), given half a turn.
     """
     out_channels, out_h, out_w = grad_output.shape[1], grad_output.shape[2], grad_output.shape[3]
-    kernel_y, kernel_x, group_in = turned.shape[0], turned.shape[1], turned.shape[3]
+    group_in, kernel_y, kernel_x = turned.shape[0], turned.shape[2], turned.shape[3]
     group_out = out_channels // s.groups
     for item in items(grad_input.size):
         rest, ix = split(item, grad_input.shape[3])
@@ -70,65 +67,58 @@ def conv2d_backward_input(
         g, i = split(channel, group_in)
         low = g * group_out
         total = like(grad_input[n, channel, iy, ix], 0)
-        for ky in range(kernel_y):
-            reach_y = iy + s.top - ky * s.dilation_y
-            if reach_y < 0 or reach_y % s.stride_y != 0 or reach_y // s.stride_y >= out_h:
+        for ty in range(kernel_y):
+            reach_y = iy + s.top - (kernel_y - 1 - ty) * s.dilation_y
+            if reach_y % s.stride_y != 0:
                 continue
-            for kx in range(kernel_x):
-                reach_x = ix + s.left - kx * s.dilation_x
-                if reach_x < 0 or reach_x % s.stride_x != 0 or reach_x // s.stride_x >= out_w:
+            for tx in range(kernel_x):
+                reach_x = ix + s.left - (kernel_x - 1 - tx) * s.dilation_x
+                if reach_x % s.stride_x != 0:
                     continue
                 oy, ox = reach_y // s.stride_y, reach_x // s.stride_x
-                wy, wx = (kernel_y - 1 - ky, kernel_x - 1 - kx) if s.flip else (ky, kx)
+                inside = 0 <= oy < out_h and 0 <= ox < out_w
                 for o in range(low, low + group_out):
-                    total = fma(grad_output[n, o, oy, ox], turned[wy, wx, o, i], total)
+                    v = grad_output[n, o, oy, ox] if inside else like(total, 0)
+                    total = fma(v, turned[i, o, ty, tx], total)
         grad_input[n, channel, iy, ix] = total
 
 
 @kernel(over="turned")
-def conv2d_turn_weight(weight: Real4, turned: Real4) -> None:
-    """turned[ky, kx, o, i] = weight[o, i, ky, kx]."""
+def conv2d_turn_weight(weight: Real4, turned: Real4, s: Window) -> None:
+    """turned[i, o, -1 - ky, -1 - kx] = the weight [o, i] that meets window place (ky, kx)."""
+    kernel_y, kernel_x = turned.shape[2], turned.shape[3]
     for item in items(turned.size):
-        rest, i = split(item, turned.shape[3])
-        rest, o = split(rest, turned.shape[2])
-        ky, kx = split(rest, turned.shape[1])
-        turned[ky, kx, o, i] = weight[o, i, ky, kx]
+        rest, kx = split(item, turned.shape[3])
+        rest, ky = split(rest, turned.shape[2])
+        i, o = split(rest, turned.shape[1])
+        wy, wx = (ky, kx) if s.flip else (kernel_y - 1 - ky, kernel_x - 1 - kx)
+        turned[i, o, ky, kx] = weight[o, i, wy, wx]
 
 
 @kernel(over="partial")
 def conv2d_backward_weight(x: Real4, grad_output: Real4, partial: Real5, s: Window) -> None:
-    """Sum x * grad_output over each chunk's samples and all positions, in the weight's own order.
-
-    `partial` has the shape (chunk, ky, kx, i, o), but only the amount of memory matters: adding the
-    chunks as they lie must give the weight's gradient as it lies, which here is (o, i, ky, kx).
-    """
+    """partial[chunk, o, i, ky, kx] = sum of x * grad_output over the chunk's samples and places."""
     samples, out_channels, out_h, out_w = grad_output.shape
     height, width = x.shape[2], x.shape[3]
-    kernel_y, kernel_x, group_in = partial.shape[1], partial.shape[2], partial.shape[3]
+    group_in, kernel_y, kernel_x = partial.shape[2], partial.shape[3], partial.shape[4]
     group_out = out_channels // s.groups
-    size = kernel_y * kernel_x * group_in * out_channels
     for item in items(partial.size):
-        chunk, place = split(item, size)
-        rest, wx = split(place, kernel_x)
+        rest, wx = split(item, kernel_x)
         rest, wy = split(rest, kernel_y)
-        o, i = split(rest, group_in)
+        rest, i = split(rest, group_in)
+        chunk, o = split(rest, out_channels)
         ky, kx = (kernel_y - 1 - wy, kernel_x - 1 - wx) if s.flip else (wy, wx)
         channel = o // group_out * group_in + i
-        total = like(partial[chunk, 0, 0, 0, 0], 0)
+        total = like(partial[chunk, o, i, wy, wx], 0)
         for n in range(chunk_start(chunk, samples), chunk_start(chunk + 1, samples)):
             for oy in range(out_h):
                 iy = oy * s.stride_y + ky * s.dilation_y - s.top
-                if iy < 0 or iy >= height:
-                    continue
                 for ox in range(out_w):
                     ix = ox * s.stride_x + kx * s.dilation_x - s.left
-                    if ix < 0 or ix >= width:
-                        continue
-                    total = fma(x[n, channel, iy, ix], grad_output[n, o, oy, ox], total)
-        rest, d = split(place, partial.shape[4])
-        rest, c = split(rest, partial.shape[3])
-        a, b = split(rest, partial.shape[2])
-        partial[chunk, a, b, c, d] = total
+                    inside = 0 <= iy < height and 0 <= ix < width
+                    v = x[n, channel, iy, ix] if inside else like(total, 0)
+                    total = fma(v, grad_output[n, o, oy, ox], total)
+        partial[chunk, o, i, wy, wx] = total
 
 
 @kernel(over="partial")

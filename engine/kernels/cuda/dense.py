@@ -26,24 +26,22 @@ def dense_forward(x: Real2, weight: Real2, bias: Real1, output: Real2) -> None:
 
 
 @kernel(over="grad_input")
-def dense_backward_input(
-    grad_output: Real2, weight: Real2, turned: Real2, grad_input: Real2
-) -> None:
+def dense_backward_input(grad_output: Real2, turned: Real2, grad_input: Real2) -> None:
     """grad_input[n, i] = sum over o of grad_output[n, o] * weight[o, i]."""
     for item in items(grad_input.size):
         n, i = split(item, grad_input.shape[1])
         total = like(grad_input[n, i], 0)
         for o in up_to(grad_output.shape[1]):
-            total = fma(grad_output[n, o], turned[o, i], total)
+            total = fma(grad_output[n, o], turned[i, o], total)
         grad_input[n, i] = total
 
 
 @kernel(over="turned")
 def dense_turn_weight(weight: Real2, turned: Real2) -> None:
-    """turned[o, i] = weight[o, i]: what the CPU has to turn lies in this order here."""
+    """turned[i, o] = weight[o, i]."""
     for item in items(turned.size):
-        o, i = split(item, turned.shape[1])
-        turned[o, i] = weight[o, i]
+        i, o = split(item, turned.shape[1])
+        turned[i, o] = weight[o, i]
 
 
 @kernel(over="grad_weight")

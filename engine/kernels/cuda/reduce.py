@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from engine.kernels.cuda._index import items, split
 from engine.kernels.cuda._jit import kernel
-from engine.kernels.settings import Blocks, Border
-from engine.kernels.types import Flat, Real2, Real4
+from engine.kernels.settings import Blocks
+from engine.kernels.types import Flat, Real4
 
 
 @kernel(over="total")
-def sum_chunks(partial: Real2, total: Flat) -> None:
-    """total[i] = partial[0, i] + partial[1, i] + ..., in this order."""
-    chunks = partial.shape[0]
+def sum_chunks(partial: Flat, total: Flat) -> None:
+    """total[i] = partial[0, i] + partial[1, i] + ..., in this order; `partial` holds all chunks."""
     for i in items(total.size):
-        value = partial[0, i]
-        for chunk in range(1, chunks):
-            value += partial[chunk, i]
+        value = partial[i]
+        for chunk in range(1, partial.size // total.size):
+            value += partial[chunk * total.size + i]
         total[i] = value
 
 
@@ -60,13 +59,3 @@ def activation_from_plain(plain: Flat, x: Real4) -> None:
         rest, y = split(rest, x.shape[2])
         n, c = split(rest, x.shape[1])
         x[n, c, y, i] = plain[place]
-
-
-@kernel(over="x")
-def activation_to_halo(x: Real4, haloed: Real4, s: Border) -> None:
-    """Copy x into the middle of a larger buffer, whose rim keeps the zeros it was made with."""
-    for place in items(x.size):
-        rest, i = split(place, x.shape[3])
-        rest, y = split(rest, x.shape[2])
-        n, c = split(rest, x.shape[1])
-        haloed[n, c, y + s.top, i + s.left] = x[n, c, y, i]

@@ -1,0 +1,152 @@
+"""Raw memory for kernels: copies between addresses, and each thread's own scratch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from engine.kernels.cpu._jit import WORK_BYTES, inline
+from engine.kernels.cpu._tile import VECTOR_BYTES, WORD, word
+from engine.kernels.intrinsics import emitted
+from engine.typing import Array
+
+
+def thread_memory(threads: int) -> tuple[Array, int]:
+    """Return scratch for a team and the address of its first page-aligned byte.
+
+    It is not touched here, so only what kernels use takes up memory.
+    """
+    memory = np.empty(threads * WORK_BYTES + 4096, np.uint8)
+    return memory, memory.ctypes.data + -memory.ctypes.data % 4096
+
+
+def _pointer(builder: Any, address: Any) -> Any:
+    return builder.inttoptr(address, ir.IntType(8).as_pointer())
+
+
+@emitted
+def copy_bytes(typing_context: Any, target: Any, source: Any, count: Any) -> Any:
+    """Emit a copy of `count` bytes between two addresses that do not overlap."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        to, there, size = arguments
+        item = context.get_constant(types.int64, 1)
+        cgutils.raw_memcpy(builder, _pointer(builder, to), _pointer(builder, there), size, item)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
+
+
+@emitted
+def zero_bytes(typing_context: Any, target: Any, count: Any) -> Any:
+    """Emit zeroing of `count` bytes from an address on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        cgutils.memset(builder, _pointer(builder, arguments[0]), arguments[1], 0)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@emitted
+def put(typing_context: Any, address: Any, value: Any) -> Any:
+    """Emit a store of a number at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = builder.inttoptr(arguments[0], arguments[1].type.as_pointer())
+        builder.store(arguments[1], pointer)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, value), generate
+
+
+@emitted
+def add_numbers(typing_context: Any, one: Any, target: Any, source: Any, count: Any) -> Any:
+    """Emit the addition of `count` numbers to those at another address; `one` carries the dtype.
+
+    Whole vectors, then halves as the bits of the rest say: quick for a few numbers.
+    """
+    size = one.bitwidth // 8
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        real, left = context.get_value_type(one), arguments[3]
+        places = [cgutils.alloca_once_value(builder, address) for address in arguments[1:3]]
+
+        def add(lanes: int) -> None:
+            kind = (ir.VectorType(real, lanes) if lanes > 1 else real).as_pointer()
+            to, there = (builder.inttoptr(builder.load(place), kind) for place in places)
+            values = [builder.load(pointer, align=size) for pointer in (to, there)]
+            builder.store(builder.fadd(*values), to, align=size)
+            for place in places:
+                builder.store(builder.add(builder.load(place), word(lanes * size)), place)
+
+        lanes = VECTOR_BYTES // size
+        whole = builder.lshr(left, word(lanes.bit_length() - 1))
+        with cgutils.for_range(builder, whole, intp=WORD):
+            add(lanes)
+        while lanes > 1:
+            lanes //= 2
+            with builder.if_then(
+                builder.icmp_signed("!=", builder.and_(left, word(lanes)), word(0))
+            ):
+                add(lanes)
+        return context.get_dummy_value()
+
+    return types.void(one, types.int64, types.int64, types.int64), generate
+
+
+@emitted
+def finish_stores(typing_context: Any) -> Any:
+    """Emit a wait for stores past the caches: others may read what they wrote."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@inline
+def copy_window(
+    target: int,
+    source: int,
+    row: int,
+    rows: int,
+    column: int,
+    columns: int,
+    height: int,
+    width: int,
+    pixel: int,
+) -> None:
+    """Copy rows and columns of an image from (row, column) on, zeros where it has none.
+
+    Parameters
+    ----------
+    target, source : int
+        Addresses; the target's rows follow each other without a gap.
+    row, rows, column, columns : int
+        What is copied; it may begin before the image and end after it.
+    height, width : int
+        Of the image.
+    pixel : int
+        Bytes of all channels of a pixel.
+    """
+    before = min(max(-column, 0), columns)
+    taken = max(min(width - max(column, 0), columns - before), 0)
+    after = columns - before - taken
+    for r in range(rows):
+        line, y = target + r * columns * pixel, row + r
+        if y < 0 or y >= height:
+            zero_bytes(line, columns * pixel)
+            continue
+        if before:
+            zero_bytes(line, before * pixel)
+        if taken:
+            first = source + (y * width + max(column, 0)) * pixel
+            copy_bytes(line + before * pixel, first, taken * pixel)
+        if after:
+            zero_bytes(line + (before + taken) * pixel, after * pixel)

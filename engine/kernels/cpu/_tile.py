@@ -1,0 +1,353 @@
+"""Vector code of one tile of the micro-kernel: a few rows by one or two vectors, sums in registers.
+
+`_microkernel.py` says what is computed. Here it is written as LLVM code for a given number of rows
+and vectors, because no compiler keeps a block of sums in registers by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+
+def _vector_bytes() -> int:
+    """Return the width of this machine's vector registers."""
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 64
+    return 32 if features.get("avx") else 16
+
+
+VECTOR_BYTES = _vector_bytes()
+PANEL_BYTES = 2 * VECTOR_BYTES
+"""A panel of lanes: two vectors."""
+ROWS = 8 if VECTOR_BYTES == 64 else 6
+"""Rows of the highest tile. With two vectors each, sums fill 16 of AVX-512's 32 registers, or 12
+of 16."""
+SLACK_BYTES = 2 * PANEL_BYTES
+"""How far past the end of a buffer a tile may read."""
+NEAR = 3
+"""Rows that one base address reaches: by itself, one stride away, two strides away."""
+
+WORDS = (
+    *("item", "bands", "rows", "lanes", "c", "c_band", "c_row", "c_panel"),
+    *("a", "a_band", "a_row", "a_t", "a_u", "a_k", "b", "b_t", "b_u", "b_k", "b_panel"),
+    *("t_count", "u_count", "k_count", "bias", "start", "stream", "ones"),
+)
+"""What describes a block, in the order in which it travels as int64 words."""
+PLACES = {name: number for number, name in enumerate(WORDS)}
+TILED = ("c", "a", "b", "bias", "lanes", "count")
+"""What differs from strip to strip; the rest is read from the words of the block."""
+UNROLLED = 4
+"""Steps of the sum per turn of the innermost loop."""
+
+
+WORD = ir.IntType(64)
+
+
+def word(value: int) -> Any:
+    """Return an int64 constant."""
+    return ir.Constant(WORD, value)
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _tile(
+    typing_context: Any,
+    bits: Any,
+    rows: Any,
+    vectors: Any,
+    lanewise: Any,
+    words: Any,
+    c: Any,
+    a: Any,
+    b: Any,
+    bias: Any,
+    lanes: Any,
+    count: Any,
+) -> Any:
+    """Emit a strip of `count` tiles below each other; the first four arguments are literals."""
+    shape = rows.literal_value, vectors.literal_value, bool(lanewise.literal_value)
+    kind = types.float32 if bits.literal_value == 32 else types.float64
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values = {
+            name: builder.load(cgutils.gep_inbounds(builder, arguments[4], place))
+            for name, place in PLACES.items()
+        }
+        values |= zip(TILED, arguments[5:], strict=True)
+        _Emitter(context, builder, kind, *shape, values).emit()
+        return context.get_dummy_value()
+
+    literals = (bits, rows, vectors, lanewise)
+    return types.void(*literals, words, *[types.int64] * len(TILED)), generate
+
+
+emit_tile: Callable[..., None] = _tile
+
+
+class _VolatileLoad(ir.instructions.LoadInstr):  # type: ignore[misc, unused-ignore]
+    """A load that LLVM may not see through."""
+
+    def descr(self, buf: list[str]) -> None:
+        """Write the instruction."""
+        (pointer,) = self.operands
+        buf.append(f"load volatile {self.type}, {pointer.type} {pointer.get_reference()}\n")
+
+
+class _Emitter:
+    """Writes the vector code of one strip of tiles."""
+
+    def __init__(
+        self,
+        context: Any,
+        builder: Any,
+        kind: Any,
+        rows: int,
+        vectors: int,
+        lanewise: bool,
+        values: dict[str, Any],
+    ) -> None:
+        self.builder, self.rows, self.vectors, self.v = builder, rows, vectors, values
+        self.lanewise = lanewise
+        self.real = context.get_value_type(kind)
+        self.size = kind.bitwidth // 8
+        self.width = VECTOR_BYTES // self.size
+        self.vector = ir.VectorType(self.real, self.width)
+        self.byte = ir.IntType(8).as_pointer()
+        fma = ir.FunctionType(self.vector, [self.vector] * 3)
+        name = f"llvm.fma.v{self.width}f{kind.bitwidth}"
+        self.fma = cgutils.get_or_insert_function(builder.module, fma, name)
+        self.sums = [[self._variable(self.vector) for _ in range(vectors)] for _ in range(rows)]
+        self.c, self.a = self._variable(self.byte), self._variable(self.byte)
+        self.bases = [self._variable(self.byte) for _ in range(-(-rows // NEAR))]
+        self.b = self._variable(self.byte)
+        self.spill = cgutils.alloca_once(builder, ir.ArrayType(self.vector, rows * vectors))
+
+    def _variable(self, kind: Any) -> Any:
+        return cgutils.alloca_once(self.builder, kind)
+
+    def _pointer(self, address: Any) -> Any:
+        return self.builder.inttoptr(address, self.byte)
+
+    def _ahead(self, pointer: Any, *offsets: Any) -> Any:
+        for offset in offsets:
+            pointer = self.builder.gep(pointer, [offset])
+        return pointer
+
+    def _opaque(self, pointer: Any) -> Any:
+        """Return the same pointer in a form LLVM cannot compute with.
+
+        Otherwise it makes one running pointer per row and step of the loops around the innermost
+        one, more than there are registers.
+        """
+        slot = self._variable(self.byte)
+        self.builder.store(pointer, slot)
+        load = _VolatileLoad(self.builder.block, slot)
+        self.builder._insert(load)
+        return load
+
+    def _load(self, pointer: Any, kind: Any) -> Any:
+        """Load a number or a vector, aligned like a single number."""
+        typed = self.builder.bitcast(pointer, kind.as_pointer())
+        return self.builder.load(typed, align=self.size)
+
+    def _store(self, value: Any, pointer: Any) -> None:
+        typed = self.builder.bitcast(pointer, value.type.as_pointer())
+        self.builder.store(value, typed, align=self.size)
+
+    def _lane(self, j: int) -> Any:
+        return word(j * VECTOR_BYTES)
+
+    def _broadcast(self, value: Any) -> Any:
+        undefined = ir.Constant(self.vector, ir.Undefined)
+        single = self.builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.width), [0] * self.width)
+        return self.builder.shuffle_vector(single, undefined, mask)
+
+    # -- the strip -----------------------------------------------------------------------------
+
+    def emit(self) -> None:
+        """Write the loop over tiles: start, sums, end."""
+        builder, v = self.builder, self.v
+        builder.store(self._pointer(v["c"]), self.c)
+        builder.store(self._pointer(v["a"]), self.a)
+        c_step = builder.mul(v["c_row"], word(self.rows))
+        a_step = builder.mul(v["a_row"], word(self.rows))
+        with cgutils.for_range(builder, v["count"], intp=WORD):
+            self._begin()
+            self._sum()
+            self._end()
+            builder.store(self._ahead(builder.load(self.c), c_step), self.c)
+            builder.store(self._ahead(builder.load(self.a), a_step), self.a)
+
+    def _sum(self) -> None:
+        builder, v = self.builder, self.v
+        main = builder.lshr(v["k_count"], word(UNROLLED.bit_length() - 1))
+        rest = builder.and_(v["k_count"], word(UNROLLED - 1))
+        start, b_start = builder.load(self.a), self._pointer(v["b"])
+        with cgutils.for_range(builder, v["t_count"], intp=WORD) as t:
+            a_t = self._ahead(start, builder.mul(t.index, v["a_t"]))
+            b_t = self._ahead(b_start, builder.mul(t.index, v["b_t"]))
+            with cgutils.for_range(builder, v["u_count"], intp=WORD) as u:
+                a_u = self._ahead(a_t, builder.mul(u.index, v["a_u"]))
+                for number, base in enumerate(self.bases):
+                    far = builder.mul(v["a_row"], word(NEAR * number))
+                    builder.store(self._opaque(self._ahead(a_u, far)), base)
+                b_u = self._ahead(b_t, builder.mul(u.index, v["b_u"]))
+                builder.store(self._opaque(b_u), self.b)
+                with cgutils.for_range(builder, main, intp=WORD):
+                    for _ in range(UNROLLED):
+                        self._step()
+                with cgutils.for_range(builder, rest, intp=WORD):
+                    self._step()
+
+    def _step(self) -> None:
+        """One step of the sum: a column of A times a row of B."""
+        builder = self.builder
+        b, bases = builder.load(self.b), [builder.load(base) for base in self.bases]
+        columns = [
+            self._load(self._ahead(b, self._lane(j)), self.vector) for j in range(self.vectors)
+        ]
+        for i in range(self.rows):
+            place = bases[i // NEAR]
+            if i % NEAR:
+                place = self._ahead(place, builder.mul(self.v["a_row"], word(i % NEAR)))
+            if not self.lanewise:
+                factor = self._broadcast(self._load(place, self.real))
+            for j in range(self.vectors):
+                if self.lanewise:
+                    factor = self._load(self._ahead(place, self._lane(j)), self.vector)
+                total = builder.load(self.sums[i][j])
+                builder.store(builder.call(self.fma, [factor, columns[j], total]), self.sums[i][j])
+        for base, value in zip(self.bases, bases, strict=True):
+            builder.store(self._advanced(value, self.v["a_k"]), base)
+        builder.store(self._advanced(b, self.v["b_k"]), self.b)
+
+    def _advanced(self, pointer: Any, step: Any) -> Any:
+        """Return a pointer one step on, masked with ones that LLVM does not know to be ones.
+
+        Otherwise it keeps the addresses of all unrolled steps apart, more than there are registers,
+        and the innermost loop loads them from the stack.
+        """
+        builder = self.builder
+        address = builder.add(builder.ptrtoint(pointer, WORD), step)
+        return self._pointer(builder.and_(address, self.v["ones"]))
+
+    # -- start and end -------------------------------------------------------------------------
+
+    def _rows_of_c(self) -> list[Any]:
+        rows = [self.builder.load(self.c)]
+        for _ in range(1, self.rows):
+            rows.append(self._ahead(rows[-1], self.v["c_row"]))
+        return rows
+
+    def _begin(self) -> None:
+        """Start from memory where asked to, else from zero."""
+        builder = self.builder
+        going = builder.icmp_signed("!=", self.v["start"], word(0))
+        zero = ir.Constant(self.vector, None)
+        with builder.if_else(going) as (then, otherwise):
+            with then:
+                for row, sums in zip(self._rows_of_c(), self.sums, strict=True):
+                    for j, place in enumerate(sums):
+                        builder.store(
+                            self._load(self._ahead(row, self._lane(j)), self.vector), place
+                        )
+            with otherwise:
+                for sums in self.sums:
+                    for place in sums:
+                        builder.store(zero, place)
+
+    def _end(self) -> None:
+        """Add the bias and store the lanes that exist."""
+        builder, v = self.builder, self.v
+        with builder.if_then(builder.icmp_signed("!=", v["bias"], word(0))):
+            for j in range(self.vectors):
+                value = self._load(
+                    self._ahead(self._pointer(v["bias"]), self._lane(j)), self.vector
+                )
+                for sums in self.sums:
+                    builder.store(builder.fadd(builder.load(sums[j]), value), sums[j])
+        full = builder.icmp_signed("==", v["lanes"], word(self.vectors * self.width))
+        with builder.if_else(full) as (then, otherwise):
+            with then:
+                stream = builder.icmp_signed("!=", v["stream"], word(0))
+                with builder.if_else(stream) as (past, through):
+                    with past:
+                        self._store_rows(streaming=True)
+                    with through:
+                        self._store_rows()
+            with otherwise:
+                self._store_part()
+
+    def _store_rows(self, streaming: bool = False) -> None:
+        for row, sums in zip(self._rows_of_c(), self.sums, strict=True):
+            for j, place in enumerate(sums):
+                pointer, value = self._ahead(row, self._lane(j)), self.builder.load(place)
+                self._store(value, pointer)
+                if streaming:
+                    store = self.builder.block.instructions[-1]
+                    store.align = VECTOR_BYTES
+                    store.set_metadata("nontemporal", self._one())
+
+    def _one(self) -> Any:
+        return self.builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)])
+
+    def _store_part(self) -> None:
+        """Store rows whose last vector is not full.
+
+        Where rows follow each other without a gap, what a row writes too much is overwritten by the
+        next; only the last row of a tile is cut to size. Elsewhere every row is.
+        """
+        builder, v = self.builder, self.v
+        rows, vectors = self._rows_of_c(), self.vectors
+        row_bytes = builder.mul(v["lanes"], word(self.size))
+        dense = builder.icmp_signed("==", v["c_row"], row_bytes)
+        # What is too much must end within the next row.
+        twice = builder.mul(row_bytes, word(2))
+        short = builder.icmp_signed("<=", word(vectors * VECTOR_BYTES), twice)
+        gapless = builder.and_(dense, short)
+        base = builder.bitcast(self.spill, self.byte)
+        for i, sums in enumerate(self.sums):
+            for j, place in enumerate(sums):
+                self._store(builder.load(place), self._ahead(base, self._lane(i * vectors + j)))
+        with builder.if_then(gapless):
+            for row, sums in zip(rows[:-1], self.sums[:-1], strict=True):
+                for j, place in enumerate(sums):
+                    self._store(builder.load(place), self._ahead(row, self._lane(j)))
+        first = builder.select(gapless, word(self.rows - 1), word(0))
+        with cgutils.for_range(builder, builder.sub(word(self.rows), first), intp=WORD) as loop:
+            i = builder.add(loop.index, first)
+            source = self._ahead(base, builder.mul(i, word(vectors * VECTOR_BYTES)))
+            target = self._ahead(rows[0], builder.mul(i, v["c_row"]))
+            for j in range(vectors - 1):
+                value = self._load(self._ahead(source, self._lane(j)), self.vector)
+                self._store(value, self._ahead(target, self._lane(j)))
+            value = self._load(self._ahead(source, self._lane(vectors - 1)), self.vector)
+            left = builder.sub(v["lanes"], word((vectors - 1) * self.width))
+            self._store_lanes(value, self._ahead(target, self._lane(vectors - 1)), left)
+
+    def _store_lanes(self, value: Any, pointer: Any, count: Any) -> None:
+        """Store the first `count` lanes of a vector: halves, quarters ... as its bits say."""
+        builder, lanes = self.builder, self.width
+        undefined = ir.Constant(value.type, ir.Undefined)
+        while lanes > 1:
+            lanes //= 2
+            half = ir.VectorType(ir.IntType(32), lanes)
+            low = builder.shuffle_vector(value, undefined, ir.Constant(half, list(range(lanes))))
+            high = builder.shuffle_vector(
+                value, undefined, ir.Constant(half, list(range(lanes, 2 * lanes)))
+            )
+            taken = builder.icmp_signed("!=", builder.and_(count, word(lanes)), word(0))
+            with builder.if_then(taken):
+                self._store(low, pointer)
+            value = builder.select(taken, high, low)
+            step = builder.select(taken, word(lanes * self.size), word(0))
+            pointer = self._ahead(pointer, step)
+            undefined = ir.Constant(value.type, ir.Undefined)
