@@ -1,7 +1,8 @@
-"""Files: runs, weights, other frameworks' formats."""
+"""Files: runs, weights, other programs' formats."""
 
 from __future__ import annotations
 
 from engine.io.checkpoint import load, save
+from engine.io.onnx import export_onnx
 
-__all__ = ["load", "save"]
+__all__ = ["export_onnx", "load", "save"]

@@ -36,6 +36,7 @@ def model_to_data(model: Model) -> dict[str, Any]:
         "outputs": list(model.outputs),
         "seed": model.seed,
         "dtype": model.dtype,
+        "convolution": model.convolution,
     }
 
 
@@ -73,6 +74,7 @@ def model_from_data(
         outputs=[nodes[name] for name in data["outputs"]],
         seed=data["seed"],
         dtype=data["dtype"],
+        convolution=data.get("convolution", "direct"),
         device=device,
         threads=threads,
     )

@@ -11,7 +11,8 @@ from engine.layers import Layer, Node
 from engine.model import Model
 
 Builder = Callable[..., Model]
-"""``builder(input_shape=(1, 28, 28), classes=10, **model_settings) -> Model``."""
+"""``builder(input_shape=(1, 28, 28), classes=10, **model_settings) -> Model``; the default shape is
+that of the data the net was made for."""
 
 Made = TypeVar("Made", bound=Builder)
 

@@ -1,0 +1,78 @@
+"""Writing a model as an ONNX file. The onnx package is imported when it is first needed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from engine.errors import ConfigurationError, StateError
+from engine.io.files import write_whole
+from engine.model import Model
+
+OPSET = 17
+"""Understood by every runtime of the last years; nothing newer is needed."""
+LARGEST_BYTES = 2**31 - 1
+"""Protocol buffers, of which an ONNX file is one, hold no more."""
+
+Batch = int | Literal["dynamic"]
+
+
+def export_onnx(
+    model: Model, path: str | os.PathLike[str], *, opset: int = OPSET, batch: Batch = "dynamic"
+) -> Path:
+    """Write a model as an ONNX file that computes what calling the model does.
+
+    The graph is the one of inference: dropout passes its input on, batch normalisation uses the
+    running statistics. Values bear the names of layers, weights the names and the layout of
+    ``model.parameters``. The file is complete or absent at any instant.
+
+    Parameters
+    ----------
+    model : Model
+    path : path
+        Ends in ``.onnx`` by convention.
+    opset : int
+        Version of the operators, from 14 to the newest that the installed onnx package knows.
+    batch : int or "dynamic"
+        Number of samples the file accepts.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    StateError
+        If `model` is no Model.
+    ConfigurationError
+        If `opset` or `batch` is out of range, or the weights are more than such a file can hold.
+    UnsupportedOperator
+        If a layer has no ONNX form; the text names it.
+    FormatError
+        If the file cannot be written; an old file is untouched.
+
+    References
+    ----------
+    https://onnx.ai/onnx/operators
+    """
+    if not isinstance(model, Model):
+        raise StateError(f"export_onnx: expected a Model, received {type(model).__name__}")
+    if batch != "dynamic" and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
+        raise ConfigurationError(
+            f'export_onnx batch: expected a positive integer or "dynamic", received {batch!r}'
+        )
+    numbers = sum(parameter.size for parameter in model.parameters.values())
+    size = numbers * np.dtype(model.dtype).itemsize
+    if size > LARGEST_BYTES:
+        raise ConfigurationError(
+            f"export_onnx: expected at most {LARGEST_BYTES:,} bytes of weights, which is all that "
+            f"an ONNX file can hold, received {size:,}"
+        )
+    from engine.io.onnx.graph import graph_of
+
+    target = Path(path)
+    write_whole(target, graph_of(model, opset, batch).SerializeToString())
+    return target
