@@ -1,52 +1,170 @@
-"""Write the tables of docs/performance.md: ``python -m benchmarks``."""
+"""Measure, and write the tables of docs/performance.md: ``python -m benchmarks``."""
 
 from __future__ import annotations
 
+import argparse
 import datetime
+import json
+import platform
 import sys
+import time
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import numba
+import onnxruntime
 import torch
+from rich.console import Console
 
-from benchmarks import convolutions, training
+from benchmarks import convolutions, dense, growth, inference, operations, startup, steps
+from benchmarks.groups import Group, Work
+from benchmarks.measure import Bench, Timing
+from benchmarks.peak import measured_peak
+from benchmarks.progress import Reporter
+from benchmarks.report import Result, splice, summary, table
 from engine.device import backend_for
 
-HEAD = ("what", "pass", "convscope ms", "torch ms", "torch channels_last ms", "ratio", "to best")
-TARGET = Path(__file__).parent.parent / "docs" / "performance.md"
-
-
-def table(rows: list[tuple[str, ...]]) -> str:
-    """Return rows as a Markdown table."""
-    lines = [HEAD, tuple("---" for _ in HEAD), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def main() -> None:
-    """Measure and write."""
-    backend = backend_for("cpu")
-    torch.set_num_threads(backend.team.threads)  # type: ignore[attr-defined]
-    sections = []
-    for title, rows in (
-        ("LeNet-5, SGD with momentum", training.rows),
-        ("Convolutions (backward: gradients of input, weight and bias)", convolutions.rows),
-    ):
-        print(f"measuring: {title}", flush=True)
-        text = table(rows())
-        print(text, flush=True)
-        sections.append(f"## {title}\n\n{text}\n")
-    text = (
-        "# Performance\n\n"
-        "Written by `make bench`. Contestants take turns in one process, with the same number of\n"
-        "threads; figures are medians. A ratio above 1 means that Convscope is faster; `to best`\n"
-        "compares with the better of PyTorch's layouts. Absolute times depend on the machine and\n"
-        "on what else it does; trust the ratios.\n\n"
-        f"{datetime.date.today()}: {backend.describe()}; Python {sys.version.split()[0]}, PyTorch "
-        f"{torch.__version__}, Numba {numba.__version__}; float32.\n\n" + "\n".join(sections)
+GROUPS = {
+    group.name: group
+    for group in (
+        convolutions.GROUP,
+        dense.GROUP,
+        operations.GROUP,
+        steps.GROUP,
+        inference.GROUP,
+        startup.GROUP,
+        startup.MEMORY,
+        growth.BATCH,
+        growth.IMAGE,
+        growth.CHANNEL,
+        growth.THREADS,
     )
-    TARGET.write_text(text, encoding="utf-8")
-    print(f"wrote {TARGET}")
+}
+TARGET = Path(__file__).parent.parent / "docs" / "performance.md"
+MINUTES = 8
+"""After these, rounds that others disturbed are not repeated any more."""
+FAILED, INTERRUPTED = 1, 130
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "groups", nargs="*", metavar="GROUP", help=f"all by default: {', '.join(GROUPS)}"
+    )
+    parser.add_argument("--quick", action="store_true", help="a part of each, one round; not saved")
+    parser.add_argument("--rounds", type=int, help="quiet rounds of each contest")
+    parser.add_argument("--block", type=float, help="seconds of a contestant's turn in a round")
+    parser.add_argument("--limit", type=float, default=0.05, help="share of CPU others may use")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="then no round is repeated")
+    parser.add_argument("--threads", type=int, help="of everybody; all by default")
+    parser.add_argument("--output", type=Path, help="document to write the tables into")
+    parser.add_argument("--no-output", action="store_true", help="print alone")
+    parser.add_argument("--json", type=Path, help="also write all numbers here")
+    given = parser.parse_args(arguments)
+    unknown = [name for name in given.groups if name not in GROUPS]
+    if unknown:
+        parser.error(f"unknown group {unknown[0]!r}; there are: {', '.join(GROUPS)}")
+    if given.output is None and not given.quick:
+        given.output = TARGET
+    if given.no_output:
+        given.output = None
+    return given
+
+
+def machine(bench: Bench) -> str:
+    """Return what the figures were measured on."""
+    return (
+        f"{datetime.date.today()}, {backend_for('cpu', bench.threads).describe()}, "
+        f"Python {platform.python_version()}, PyTorch {torch.__version__}, "
+        f"onnxruntime {onnxruntime.__version__}; float32"
+    )
+
+
+def conditions(bench: Bench, before: tuple[int, int, int]) -> str:
+    """Return how the rounds of a group went."""
+    kept, dropped, disturbed = (
+        now - then
+        for now, then in zip((bench.kept, bench.dropped, bench.disturbed), before, strict=True)
+    )
+    text = f"; {kept} rounds" if kept else ""
+    text += f", {dropped} repeated because of other load" if dropped else ""
+    return text + (f", {disturbed} kept in spite of it" if disturbed else "")
+
+
+def measure(
+    group: Group, work: Sequence[Work], bench: Bench, show: Reporter
+) -> tuple[str, list[Result]]:
+    """Return the text of a group's table, and its numbers."""
+    before = bench.kept, bench.dropped, bench.disturbed
+    if group.needs_peak:
+        bench.peak = max(bench.peak, measured_peak(bench.threads))
+    results: list[Result] = []
+    for one in work:
+        show.begin(f"{group.title}: {one.name}")
+        results += one.measure(bench)
+        show.done(one.seconds)
+    peak = f"; peak {bench.peak:.0f} GF/s" if group.needs_peak else ""
+    caption = f"{machine(bench)}{peak}{conditions(bench, before)}."
+    parts = [caption, table(group.columns, results), summary(group.columns, results)]
+    return "\n\n".join(part for part in parts if part), results
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON takes it."""
+    if isinstance(value, Timing):
+        return {"median_ms": value.median_ms, "spread": value.spread}
+    return value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure what was asked for; return the exit status."""
+    given = parse(arguments)
+    threads = given.threads or backend_for("cpu").team.threads  # type: ignore[attr-defined]
+    torch.set_num_threads(threads)
+    bench = Bench(
+        rounds=given.rounds or (1 if given.quick else Bench.rounds),
+        retries=1 if given.quick else Bench.retries,
+        block_s=given.block or (0.03 if given.quick else Bench.block_s),
+        limit=given.limit,
+        threads=threads,
+        quick=given.quick,
+        retry_until=time.perf_counter() + 60 * given.minutes,
+    )
+    chosen = [GROUPS[name] for name in given.groups or GROUPS]
+    plan = [
+        (group, [one for one in group.work if one.quick or not given.quick]) for group in chosen
+    ]
+    if given.output is not None:  # a document without markers is found out now, not at the end
+        for group in chosen:
+            splice(given.output.read_text(encoding="utf-8"), group.name, "")
+    console, numbers = Console(), {}
+    total = sum(one.seconds for _, work in plan for one in work)
+    status = 0
+    with Reporter(console, total) as show:
+        try:
+            for group, work in plan:
+                try:
+                    text, numbers[group.name] = measure(group, work, bench, show)
+                except Exception as error:  # the other groups are worth having
+                    show.say(f"{group.title}: failed, {type(error).__name__}: {error}")
+                    traceback.print_exc()
+                    status = FAILED
+                    continue
+                show.say(f"\n{group.title}\n\n{text}\n")
+                if given.output is not None:
+                    document = given.output.read_text(encoding="utf-8")
+                    given.output.write_text(splice(document, group.name, text), encoding="utf-8")
+        except KeyboardInterrupt:
+            show.say("interrupted; the groups that were finished are kept")
+            status = INTERRUPTED
+    if given.json is not None:
+        given.json.write_text(json.dumps(numbers, default=plain, indent=1), encoding="utf-8")
+    if given.output is not None and numbers:
+        console.print(f"wrote {given.output}", markup=False, highlight=False, soft_wrap=True)
+    return status
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
