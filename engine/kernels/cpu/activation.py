@@ -6,9 +6,17 @@ wrap-around keeps LLVM from using vector instructions.
 
 from __future__ import annotations
 
+import numpy as np
+
 from engine.kernels import scalar
 from engine.kernels.cpu._jit import inline, kernel
 from engine.kernels.cpu._share import share
+from engine.kernels.cpu._softmax import (
+    exponentials_across,
+    exponentials_of_rows,
+    largest_across,
+    sums_of_rows,
+)
 from engine.kernels.settings import Slope
 from engine.kernels.types import Flat, Real3
 
@@ -22,7 +30,6 @@ tanh = inline(scalar.tanh)
 tanh_slope = inline(scalar.tanh_slope)
 hard_swish = inline(scalar.hard_swish)
 hard_swish_slope = inline(scalar.hard_swish_slope)
-exponential = inline(scalar.exponential)
 
 
 @kernel
@@ -127,20 +134,33 @@ def hard_swish_backward(
 def softmax_forward(x: Real3, output: Real3, thread: int, threads: int) -> None:
     """output[r, :, i] = exp(x - max) / sum of exp(x - max), along the middle axis."""
     rows, classes, inner = x.shape
+    a, b = x.reshape(x.size), output.reshape(output.size)
+    if inner == 1:
+        start, stop = share(rows, thread, threads)
+        totals = np.empty(stop - start, x.dtype)
+        part = b[start * classes : stop * classes]
+        exponentials_of_rows(a, b, classes, start, stop)
+        sums_of_rows(part, totals, classes, 0, stop - start)
+        for r in range(totals.size):
+            row, total = part[r * classes :][:classes], totals[r]
+            for c in range(row.size):
+                row[c] /= total
+        return
     start, stop = share(rows * inner, thread, threads)
-    for item in range(start, stop):
+    tops, sums = np.empty(inner, x.dtype), np.empty(inner, x.dtype)
+    item = start
+    while item < stop:
         r, i = item // inner, item % inner
-        top = x[r, 0, i]
-        for c in range(1, classes):
-            if x[r, c, i] > top or x[r, c, i] != x[r, c, i]:
-                top = x[r, c, i]
-        total = top - top
+        count = min(inner - i, stop - item)
+        base = r * classes * inner + i
+        largest_across(a, tops[:count], base, classes, inner)
+        exponentials_across(a, tops[:count], b, sums[:count], base, classes, inner)
+        total_of = sums[:count]
         for c in range(classes):
-            e = exponential(x[r, c, i] - top)
-            output[r, c, i] = e
-            total += e
-        for c in range(classes):
-            output[r, c, i] /= total
+            line = b[base + c * inner :][:count]
+            for k in range(line.size):
+                line[k] /= total_of[k]
+        item += count
 
 
 @kernel
@@ -149,11 +169,38 @@ def softmax_backward(
 ) -> None:
     """grad_input = output * (grad_output - sum of grad_output * output) along the middle axis."""
     rows, classes, inner = output.shape
+    y, g = output.reshape(output.size), grad_output.reshape(output.size)
+    z = grad_input.reshape(output.size)
+    if inner == 1:
+        start, stop = share(rows, thread, threads)
+        totals = np.empty(stop - start, output.dtype)
+        low, high = start * classes, stop * classes
+        a, b, d = y[low:high], g[low:high], z[low:high]
+        for k in range(d.size):
+            d[k] = b[k] * a[k]
+        sums_of_rows(d, totals, classes, 0, stop - start)
+        for r in range(totals.size):
+            p, q = a[r * classes :][:classes], b[r * classes :][:classes]
+            row, total = d[r * classes :][:classes], totals[r]
+            for c in range(row.size):
+                row[c] = p[c] * (q[c] - total)
+        return
     start, stop = share(rows * inner, thread, threads)
-    for item in range(start, stop):
+    sums = np.empty(inner, output.dtype)
+    item = start
+    while item < stop:
         r, i = item // inner, item % inner
-        total = output[r, 0, i] - output[r, 0, i]
+        count = min(inner - i, stop - item)
+        base = r * classes * inner + i
+        total_of = sums[:count]
+        total_of[:] = 0
         for c in range(classes):
-            total += grad_output[r, c, i] * output[r, c, i]
+            p, q = y[base + c * inner :][:count], g[base + c * inner :][:count]
+            for k in range(total_of.size):
+                total_of[k] += q[k] * p[k]
         for c in range(classes):
-            grad_input[r, c, i] = output[r, c, i] * (grad_output[r, c, i] - total)
+            p, q = y[base + c * inner :][:count], g[base + c * inner :][:count]
+            line = z[base + c * inner :][:count]
+            for k in range(line.size):
+                line[k] = p[k] * (q[k] - total_of[k])
+        item += count

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from engine.kernels import scalar
+from engine.kernels.arithmetic import like
 from engine.kernels.cpu._jit import inline, kernel
 from engine.kernels.cpu._share import share
+from engine.kernels.cpu._softmax import (
+    exponentials_across,
+    exponentials_of_rows,
+    largest,
+    largest_across,
+    sums_of_rows,
+)
+from engine.kernels.cpu._vector import embed, lanes_of, load, some, zeros
 from engine.kernels.settings import Strength
 from engine.kernels.types import Flat, Real1, Real3
 
-exponential = inline(scalar.exponential)
 logarithm = inline(scalar.logarithm)
 squared_error = inline(scalar.squared_error)
 squared_error_slope = inline(scalar.squared_error_slope)
@@ -18,53 +30,119 @@ l1_gradient = inline(scalar.l1_gradient)
 l2_gradient = inline(scalar.l2_gradient)
 
 
+@embed
+def _loss_of_row(x: Any, target: Any, total: Any, classes: int) -> Any:
+    """Return loss and sum of targets of one item whose classes lie side by side.
+
+    All but a few targets are 0, and a vector of them is passed over at once.
+    """
+    top, level = largest(x, 0, classes), logarithm(total)
+    loss, mass, shape, c = like(total, 0), like(total, 0), zeros(target, 1), 0
+    while c < classes:
+        if c + lanes_of(shape) <= classes and not some(load(target, c, shape) != shape):
+            c += lanes_of(shape)
+            continue
+        for k in range(c, min(c + lanes_of(shape), classes)):
+            if target[k] != 0:
+                loss += target[k] * (level - (x[k] - top))
+                mass += target[k]
+        c += lanes_of(shape)
+    return loss, mass
+
+
 @kernel
 def cross_entropy_forward(
-    logits: Real3, target: Real3, losses: Flat, thread: int, threads: int
+    logits: Real3,
+    target: Real3,
+    exponentials: Real3,
+    totals: Flat,
+    masses: Flat,
+    losses: Flat,
+    thread: int,
+    threads: int,
 ) -> None:
     """losses[r, i] = sum over classes of target * (log sum exp - logit).
 
-    Targets carry the class weights.
+    Targets carry the class weights. What the gradient needs too is kept: exp(logit - max), its sum
+    over the classes, and the sum of the targets.
     """
     rows, classes, inner = logits.shape
+    x, e, t = (
+        logits.reshape(logits.size),
+        exponentials.reshape(logits.size),
+        target.reshape(logits.size),
+    )
+    if inner == 1:
+        start, stop = share(rows, thread, threads)
+        exponentials_of_rows(x, e, classes, start, stop)
+        sums_of_rows(e, totals, classes, start, stop)
+        for r in range(start, stop):
+            low, high = r * classes, (r + 1) * classes
+            result = _loss_of_row(x[low:high], t[low:high], totals[r], classes)
+            losses[r], masses[r] = result
+        return
     start, stop = share(rows * inner, thread, threads)
-    for item in range(start, stop):
+    tops, levels = np.empty(inner, logits.dtype), np.empty(inner, logits.dtype)
+    item = start
+    while item < stop:
         r, i = item // inner, item % inner
-        top = logits[r, 0, i]
-        for c in range(1, classes):
-            if logits[r, c, i] > top or logits[r, c, i] != logits[r, c, i]:
-                top = logits[r, c, i]
-        total = top - top
+        count = min(inner - i, stop - item)
+        base = r * classes * inner + i
+        top, level, total = tops[:count], levels[:count], totals[item : item + count]
+        loss, mass = losses[item : item + count], masses[item : item + count]
+        largest_across(x, top, base, classes, inner)
+        exponentials_across(x, top, e, total, base, classes, inner)
+        for k in range(loss.size):
+            level[k], loss[k], mass[k] = logarithm(total[k]), like(loss[k], 0), like(mass[k], 0)
         for c in range(classes):
-            total += exponential(logits[r, c, i] - top)
-        level = logarithm(total)
-        loss = top - top
-        for c in range(classes):
-            if target[r, c, i] != 0:
-                loss += target[r, c, i] * (level - (logits[r, c, i] - top))
-        losses[item] = loss
+            logit, wanted = x[base + c * inner :][:count], t[base + c * inner :][:count]
+            for k in range(mass.size):
+                mass[k] += wanted[k]
+            for k in range(loss.size):
+                if wanted[k] != 0:
+                    loss[k] += wanted[k] * (level[k] - (logit[k] - top[k]))
+        item += count
 
 
 @kernel
 def cross_entropy_backward(
-    logits: Real3, target: Real3, scales: Flat, grad: Real3, thread: int, threads: int
+    target: Real3,
+    exponentials: Real3,
+    totals: Flat,
+    masses: Flat,
+    scales: Flat,
+    grad: Real3,
+    thread: int,
+    threads: int,
 ) -> None:
     """grad = (softmax * sum of targets - target) * scale of the item."""
-    rows, classes, inner = logits.shape
+    rows, classes, inner = grad.shape
+    e, t, g = exponentials.reshape(grad.size), target.reshape(grad.size), grad.reshape(grad.size)
+    if inner == 1:
+        start, stop = share(rows, thread, threads)
+        for r in range(start, stop):
+            low, high = r * classes, (r + 1) * classes
+            a, b, d = e[low:high], t[low:high], g[low:high]
+            total, mass, scale = totals[r], masses[r], scales[r]
+            for c in range(d.size):
+                d[c] = (a[c] / total * mass - b[c]) * scale
+        return
     start, stop = share(rows * inner, thread, threads)
-    for item in range(start, stop):
+    item = start
+    while item < stop:
         r, i = item // inner, item % inner
-        top = logits[r, 0, i]
-        for c in range(1, classes):
-            if logits[r, c, i] > top or logits[r, c, i] != logits[r, c, i]:
-                top = logits[r, c, i]
-        total, mass = top - top, top - top
+        count = min(inner - i, stop - item)
+        base = r * classes * inner + i
+        sums, weight = totals[item : item + count], masses[item : item + count]
+        factor = scales[item : item + count]
         for c in range(classes):
-            total += exponential(logits[r, c, i] - top)
-            mass += target[r, c, i]
-        for c in range(classes):
-            share_of_class = exponential(logits[r, c, i] - top) / total
-            grad[r, c, i] = (share_of_class * mass - target[r, c, i]) * scales[item]
+            a, b = e[base + c * inner :][:count], t[base + c * inner :][:count]
+            d = g[base + c * inner :][:count]
+            for k in range(d.size):
+                d[k] = a[k] / sums[k] * weight[k]
+            for k in range(d.size):
+                d[k] = (d[k] - b[k]) * factor[k]
+        item += count
 
 
 @kernel

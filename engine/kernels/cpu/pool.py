@@ -1,189 +1,615 @@
-"""Pooling on (n, y, x, c) memory. Windows are read row by row; padding never wins a maximum."""
+"""Pooling on (n, y, x, c) memory, vectors across channels.
+
+Windows are read row by row; padding never wins a maximum. A gradient is gathered: each input cell
+visits the windows that cover it, in row order, and is written once. `plain_pool` has the same
+kernels as plain loops.
+"""
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+import numpy as np
+
 from engine.kernels.arithmetic import like
-from engine.kernels.cpu._jit import inline, kernel
+from engine.kernels.cpu import plain_pool
 from engine.kernels.cpu._share import share
+from engine.kernels.cpu._vector import (
+    block_at,
+    embed,
+    fill,
+    lanes_of,
+    load,
+    put,
+    select,
+    store,
+    store_first,
+    vectorised,
+    zeros,
+)
 from engine.kernels.settings import Pool
-from engine.kernels.types import Integer4, Real4
+from engine.kernels.types import Real4
+
+adaptive_bounds = plain_pool.adaptive_bounds
 
 
-@kernel
-def max_pool2d_forward(
-    x: Real4, output: Real4, winner: Integer4, s: Pool, thread: int, threads: int
+@embed
+def quotient(a: int, b: int) -> Any:
+    """Return ``a // b`` of numbers that are not negative and below 2^32: several times faster."""
+    return np.int64(np.uint32(a) // np.uint32(b))
+
+
+@embed
+def taps_inside(first: int, dilation: int, kernel: int, size: int) -> tuple[int, int]:
+    """Return the range of taps k with ``first + k * dilation`` in [0, size)."""
+    begin = 0 if first >= 0 else (-first + dilation - 1) // dilation
+    if first + (kernel - 1) * dilation < size:
+        return begin, kernel
+    return begin, (size - 1 - first) // dilation + 1
+
+
+@embed
+def windows_over(
+    reach: int, kernel: int, stride: int, dilation: int, count: int
+) -> tuple[int, int]:
+    """Return the range of windows that may cover a cell; `reach` is its place, padding counted."""
+    before = reach - (kernel - 1) * dilation
+    first = 0 if before <= 0 else quotient(before + stride - 1, stride)
+    return first, min(quotient(reach, stride) + 1, count)
+
+
+@embed
+def tap_on(reach: int, window: int, stride: int, dilation: int) -> int:
+    """Return which tap of a window that `windows_over` names lies on a cell; -1 for none."""
+    distance = reach - window * stride
+    if dilation == 1:
+        return distance
+    return distance // dilation if distance % dilation == 0 else -1
+
+
+@embed
+def quarters(s: Pool, x: Any, output: Any) -> bool:
+    """Return whether this is the usual pooling: 2x2 windows side by side, all inside the image.
+
+    It has loops of its own: known sizes make them several times as fast for few channels.
+    """
+    kernel = s.kernel_y == 2 and s.kernel_x == 2 and s.dilation_y == 1 and s.dilation_x == 1
+    stride = s.stride_y == 2 and s.stride_x == 2 and s.top == 0 and s.left == 0
+    full = 2 * output.shape[1] <= x.shape[1] and 2 * output.shape[2] <= x.shape[2]
+    return kernel and stride and full
+
+
+@embed
+def narrow_tail(count: int, step: int, channels: int, pitch: int, lanes: int) -> int:
+    """Return how many of a row's windows may store all lanes without leaving a row of `pitch`.
+
+    Pixels with fewer channels than lanes spill into the next pixel, which is written later.
+    """
+    if channels >= lanes:
+        return count
+    return max(min((pitch - lanes) // (step * channels) - 1, count), 0)
+
+
+# ---------------------------------------------------------------------------------- maximum
+
+
+@embed
+def _largest(x: Any, place: Any, rows: Any, columns: Any, s: Pool, shape: Any) -> Any:
+    """Return the largest values of a window and their taps, for one block of channels.
+
+    `place` holds where tap (0, 0) lies, and the pitches from row to row and from pixel to pixel.
+    """
+    best = like(shape, -math.inf)
+    tap = like(shape, rows[0] * s.kernel_x + columns[0])
+    for ky in range(rows[0], rows[1]):
+        for kx in range(columns[0], columns[1]):
+            v = load(x, place[0] + ky * place[1] + kx * place[2], shape)
+            wins = (v > best) | (v != v)
+            best = select(wins, v, best)
+            tap = select(wins, like(shape, ky * s.kernel_x + kx), tap)
+    return best, tap
+
+
+@embed
+def _largest_of_four(x: Any, place: int, channels: int, pitch: int, shape: Any) -> Any:
+    """Do `_largest` for a 2x2 window inside the image."""
+    best, tap = load(x, place, shape), like(shape, 0)
+    for number in range(1, 4):
+        v = load(x, place + (number >> 1) * pitch + (number & 1) * channels, shape)
+        wins = (v > best) | (v != v)
+        best = select(wins, v, best)
+        tap = select(wins, like(shape, number), tap)
+    return best, tap
+
+
+@embed
+def _max_pool2d_forward_quarters(
+    x: Any, output: Any, winner: Any, thread: int, threads: int
 ) -> None:
-    """output = largest value of each window; winner = its place y * width + x.
+    """Do `max_pool2d_forward` for `quarters`."""
+    samples, out_h, out_w, channels = output.shape
+    height, pitch = x.shape[1], x.shape[2] * channels
+    start, stop = share(samples * out_h, thread, threads)
+    wide, one = zeros(x, 4), zeros(x, 1)
+    lanes = lanes_of(one)
+    full = narrow_tail(out_w, 1, channels, out_w * channels, lanes)
+    for item in range(start, stop):
+        place = (item // out_h * height + item % out_h * 2) * pitch
+        target = item * out_w * channels
+        for _ in range(full):
+            c = 0
+            while c + lanes_of(wide) <= channels:
+                best, tap = _largest_of_four(x, place + c, channels, pitch, wide)
+                store(output, target + c, best)
+                store(winner, target + c, tap)
+                c += lanes_of(wide)
+            while c < channels:
+                at = block_at(c, channels, lanes)
+                value, number = _largest_of_four(x, place + at, channels, pitch, one)
+                store(output, target + at, value)
+                store(winner, target + at, number)
+                c += lanes
+            place += 2 * channels
+            target += channels
+        for _ in range(full, out_w):
+            last, place_of_last = _largest_of_four(x, place, channels, pitch, one)
+            store_first(output, target, last, channels)
+            store_first(winner, target, place_of_last, channels)
+            place += 2 * channels
+            target += channels
+
+
+@vectorised(plain_pool.max_pool2d_forward)
+def max_pool2d_forward(
+    x: Real4, output: Real4, winner: Real4, s: Pool, thread: int, threads: int
+) -> None:
+    """output = largest value of each window; winner = its number ky * kernel_x + kx in the window.
 
     Of equal values the first wins; a NaN wins over all.
     """
+    if quarters(s, x, output):
+        _max_pool2d_forward_quarters(x, output, winner, thread, threads)
+        return
     samples, out_h, out_w, channels = output.shape
     height, width = x.shape[1], x.shape[2]
     start, stop = share(samples * out_h, thread, threads)
+    end = stop * out_w * channels
+    wide, one = zeros(x, 4), zeros(x, 1)
+    pitch_y, pitch_x = s.dilation_y * width * channels, s.dilation_x * channels
     for item in range(start, stop):
         n, oy = item // out_h, item % out_h
+        iy = oy * s.stride_y - s.top
+        rows = taps_inside(iy, s.dilation_y, s.kernel_y, height)
         for ox in range(out_w):
-            best, place = output[n, oy, ox], winner[n, oy, ox]
-            place[:] = -1
-            for ky in range(s.kernel_y):
-                iy = oy * s.stride_y + ky * s.dilation_y - s.top
-                if iy < 0 or iy >= height:
-                    continue
-                for kx in range(s.kernel_x):
-                    ix = ox * s.stride_x + kx * s.dilation_x - s.left
-                    if ix < 0 or ix >= width:
-                        continue
-                    values, here = x[n, iy, ix], iy * width + ix
-                    for c in range(channels):
-                        v = values[c]
-                        if place[c] < 0 or v > best[c] or v != v:
-                            best[c] = v
-                            place[c] = here
+            ix = ox * s.stride_x - s.left
+            columns = taps_inside(ix, s.dilation_x, s.kernel_x, width)
+            corner = ((n * height + iy) * width + ix) * channels
+            target = (item * out_w + ox) * channels
+            if channels >= lanes_of(wide):
+                for c in range(0, channels, lanes_of(wide)):
+                    at = block_at(c, channels, lanes_of(wide))
+                    place = (corner + at, pitch_y, pitch_x)
+                    many, taps = _largest(x, place, rows, columns, s, wide)
+                    store(output, target + at, many)
+                    store(winner, target + at, taps)
+                continue
+            for c in range(0, channels, lanes_of(one)):
+                at = block_at(c, channels, lanes_of(one))
+                place = (corner + at, pitch_y, pitch_x)
+                best, tap = _largest(x, place, rows, columns, s, one)
+                put(output, target + at, best, channels, end)
+                put(winner, target + at, tap, channels, end)
 
 
-@kernel
-def max_pool2d_backward(
-    grad_output: Real4, winner: Integer4, grad_input: Real4, thread: int, threads: int
+@embed
+def _collect(
+    grad_output: Any,
+    winner: Any,
+    place: Any,
+    reach: Any,
+    rows: Any,
+    columns: Any,
+    s: Pool,
+    shape: Any,
+) -> Any:
+    """Return the sum of the gradients of the windows that a cell won, for one block of channels.
+
+    `place` holds where window (0, 0) lies, and the pitches from row to row and pixel to pixel.
+    """
+    total = shape
+    for oy in range(rows[0], rows[1]):
+        ky = tap_on(reach[0], oy, s.stride_y, s.dilation_y)
+        for ox in range(columns[0], columns[1]):
+            kx = tap_on(reach[1], ox, s.stride_x, s.dilation_x)
+            if ky >= 0 and kx >= 0:
+                source = place[0] + oy * place[1] + ox * place[2]
+                won = load(winner, source, shape) == like(shape, ky * s.kernel_x + kx)
+                total = total + select(won, load(grad_output, source, shape), shape)
+    return total
+
+
+@embed
+def _hand_out(grad: Any, tap: Any, grad_input: Any, place: int, channels: int, pitch: int) -> None:
+    """Store a gradient in the four cells of its window: all of it at the winner, else zero."""
+    zero = like(grad, 0)
+    for number in range(4):
+        at = place + (number >> 1) * pitch + (number & 1) * channels
+        store(grad_input, at, select(tap == like(grad, number), grad, zero))
+
+
+@embed
+def _max_pool2d_backward_quarters(
+    grad_output: Any, winner: Any, grad_input: Any, thread: int, threads: int
 ) -> None:
-    """grad_input = grad_output added at each window's winner, windows in row order."""
+    """Do `max_pool2d_backward` for `quarters`: a row of windows fills its own rows of cells."""
     samples, out_h, out_w, channels = grad_output.shape
-    width = grad_input.shape[2]
-    start, stop = share(samples, thread, threads)
-    for n in range(start, stop):
-        grad_input[n] = 0
-        for oy in range(out_h):
-            for ox in range(out_w):
-                places, grads = winner[n, oy, ox], grad_output[n, oy, ox]
-                for c in range(channels):
-                    place = places[c]
-                    grad_input[n, place // width, place % width, c] += grads[c]
+    height, pitch = grad_input.shape[1], grad_input.shape[2] * channels
+    start, stop = share(samples * out_h, thread, threads)
+    wide, one = zeros(grad_output, 4), zeros(grad_output, 1)
+    lanes = lanes_of(one)
+    full = narrow_tail(out_w, 2, channels, pitch, lanes)
+    for item in range(start, stop):
+        n, oy = item // out_h, item % out_h
+        source, place = item * out_w * channels, (n * height + oy * 2) * pitch
+        for _ in range(full):
+            c = 0
+            while c + lanes_of(wide) <= channels:
+                grad = load(grad_output, source + c, wide) + wide
+                tap = load(winner, source + c, wide)
+                _hand_out(grad, tap, grad_input, place + c, channels, pitch)
+                c += lanes_of(wide)
+            while c < channels:
+                at = block_at(c, channels, lanes)
+                part = load(grad_output, source + at, one) + one
+                part_tap = load(winner, source + at, one)
+                _hand_out(part, part_tap, grad_input, place + at, channels, pitch)
+                c += lanes
+            place += 2 * channels
+            source += channels
+        for _ in range(full, out_w):
+            last = load(grad_output, source, one) + one
+            last_tap = load(winner, source, one)
+            for number in range(4):
+                value = select(last_tap == like(one, number), last, one)
+                at = place + (number >> 1) * pitch + (number & 1) * channels
+                store_first(grad_input, at, value, channels)
+            place += 2 * channels
+            source += channels
+        _clear_rest(grad_input, item, out_h, out_w, one)
 
 
-@inline
-def cells(position: int, kernel: int, stride: int, dilation: int, before: int, limit: int) -> int:
-    """Return how many of a window's rows (or columns) lie below `limit`; padding before counts."""
+@embed
+def _clear_rest(grad_input: Any, item: int, out_h: int, out_w: int, zero: Any) -> None:
+    """Store zeros in the column and the row that no 2x2 window covers, as far as `item` has any."""
+    height, width, channels = grad_input.shape[1], grad_input.shape[2], grad_input.shape[3]
+    n, oy = item // out_h, item % out_h
+    row = (n * height + 2 * oy) * width
+    for y in range(2 if 2 * out_w < width else 0):
+        begin = row + y * width + 2 * out_w
+        fill(grad_input, begin * channels, (row + (y + 1) * width) * channels, zero)
+    if oy == out_h - 1:
+        fill(grad_input, (row + 2 * width) * channels, (n + 1) * height * width * channels, zero)
+
+
+@vectorised(plain_pool.max_pool2d_backward)
+def max_pool2d_backward(
+    grad_output: Real4, winner: Real4, grad_input: Real4, s: Pool, thread: int, threads: int
+) -> None:
+    """grad_input = sum of grad_output of the windows that a cell won, in row order."""
+    samples, out_h, out_w, channels = grad_output.shape
+    height, width = grad_input.shape[1], grad_input.shape[2]
+    if quarters(s, grad_input, grad_output):
+        _max_pool2d_backward_quarters(grad_output, winner, grad_input, thread, threads)
+        return
+    start, stop = share(samples * height, thread, threads)
+    end = stop * width * channels
+    wide, one = zeros(grad_output, 4), zeros(grad_output, 1)
+    for item in range(start, stop):
+        n, reach_y = item // height, item % height + s.top
+        rows = windows_over(reach_y, s.kernel_y, s.stride_y, s.dilation_y, out_h)
+        for ix in range(width):
+            reach = (reach_y, ix + s.left)
+            columns = windows_over(reach[1], s.kernel_x, s.stride_x, s.dilation_x, out_w)
+            target, base = (item * width + ix) * channels, n * out_h * out_w * channels
+            if channels >= lanes_of(wide):
+                for c in range(0, channels, lanes_of(wide)):
+                    at = block_at(c, channels, lanes_of(wide))
+                    place = (base + at, out_w * channels, channels)
+                    part = _collect(grad_output, winner, place, reach, rows, columns, s, wide)
+                    store(grad_input, target + at, part)
+                continue
+            for c in range(0, channels, lanes_of(one)):
+                at = block_at(c, channels, lanes_of(one))
+                place = (base + at, out_w * channels, channels)
+                total = _collect(grad_output, winner, place, reach, rows, columns, s, one)
+                put(grad_input, target + at, total, channels, end)
+
+
+# ---------------------------------------------------------------------------------- average
+
+
+@embed
+def counted(position: int, axis: tuple[int, int, int, int, int], size: int, padded: int) -> Any:
+    """Return how many rows (or columns) of a window an average counts.
+
+    `axis` is kernel, stride, dilation, and padding before and after.
+    """
+    kernel, stride, dilation, before, after = axis
     first = position * stride - before
-    count = 0
-    for k in range(kernel):
-        if first + k * dilation < limit:
-            count += 1
-    return count
+    begin, end = taps_inside(first, dilation, kernel, size + after if padded else size)
+    return end if padded else end - begin
 
 
-@inline
-def divisor(oy: int, ox: int, height: int, width: int, s: Pool) -> int:
+@embed
+def divisor(oy: int, ox: int, height: int, width: int, s: Pool) -> Any:
     """Return what an average pooling divides by: given, or the cells with or without padding."""
     if s.divisor:
         return s.divisor
-    if s.count_padding:
-        rows: int = cells(oy, s.kernel_y, s.stride_y, s.dilation_y, s.top, height + s.bottom)
-        columns: int = cells(ox, s.kernel_x, s.stride_x, s.dilation_x, s.left, width + s.right)
-        return rows * columns
-    rows, columns = 0, 0
-    for ky in range(s.kernel_y):
-        iy = oy * s.stride_y + ky * s.dilation_y - s.top
-        rows += 1 if 0 <= iy < height else 0
-    for kx in range(s.kernel_x):
-        ix = ox * s.stride_x + kx * s.dilation_x - s.left
-        columns += 1 if 0 <= ix < width else 0
-    return rows * columns
+    rows = (s.kernel_y, s.stride_y, s.dilation_y, s.top, s.bottom)
+    columns = (s.kernel_x, s.stride_x, s.dilation_x, s.left, s.right)
+    return counted(oy, rows, height, s.count_padding) * counted(ox, columns, width, s.count_padding)
 
 
-@kernel
+@embed
+def _sum(x: Any, place: Any, rows: Any, columns: Any, shape: Any) -> Any:
+    """Return the sum of a window for one block of channels; `place` as for `_largest`."""
+    total = shape
+    for ky in range(rows[0], rows[1]):
+        for kx in range(columns[0], columns[1]):
+            total = total + load(x, place[0] + ky * place[1] + kx * place[2], shape)
+    return total
+
+
+@embed
+def _mean(
+    x: Any, output: Any, place: Any, target: int, rows: Any, columns: Any, count: int, end: int
+) -> None:
+    """Store the sum of a window divided by `count` for all channels of a pixel."""
+    channels, one = output.shape[3], zeros(x, 1)
+    for c in range(0, channels, lanes_of(one)):
+        at = block_at(c, channels, lanes_of(one))
+        total = _sum(x, (place[0] + at, place[1], place[2]), rows, columns, one)
+        put(output, target + at, total / like(one, count), channels, end)
+
+
+@embed
+def _sum_of_four(x: Any, place: int, channels: int, pitch: int, zero: Any) -> Any:
+    """Return the sum of a 2x2 window inside the image."""
+    total = zero + load(x, place, zero)
+    total = total + load(x, place + channels, zero)
+    total = total + load(x, place + pitch, zero)
+    return total + load(x, place + pitch + channels, zero)
+
+
+@embed
+def _avg_pool2d_forward_quarters(
+    x: Any, output: Any, count: int, thread: int, threads: int
+) -> None:
+    """Do `avg_pool2d_forward` for `quarters`."""
+    samples, out_h, out_w, channels = output.shape
+    height, pitch = x.shape[1], x.shape[2] * channels
+    start, stop = share(samples * out_h, thread, threads)
+    wide, one = zeros(x, 4), zeros(x, 1)
+    lanes, wide_count, one_count = lanes_of(one), like(wide, count), like(one, count)
+    full = narrow_tail(out_w, 1, channels, out_w * channels, lanes)
+    for item in range(start, stop):
+        place = (item // out_h * height + item % out_h * 2) * pitch
+        target = item * out_w * channels
+        for _ in range(full):
+            c = 0
+            while c + lanes_of(wide) <= channels:
+                total = _sum_of_four(x, place + c, channels, pitch, wide)
+                store(output, target + c, total / wide_count)
+                c += lanes_of(wide)
+            while c < channels:
+                at = block_at(c, channels, lanes)
+                part = _sum_of_four(x, place + at, channels, pitch, one)
+                store(output, target + at, part / one_count)
+                c += lanes
+            place += 2 * channels
+            target += channels
+        for _ in range(full, out_w):
+            last = _sum_of_four(x, place, channels, pitch, one)
+            store_first(output, target, last / one_count, channels)
+            place += 2 * channels
+            target += channels
+
+
+@vectorised(plain_pool.avg_pool2d_forward)
 def avg_pool2d_forward(x: Real4, output: Real4, s: Pool, thread: int, threads: int) -> None:
     """output = sum of each window in row order, divided by its count of cells."""
+    if quarters(s, x, output):
+        count = s.divisor if s.divisor else 4
+        _avg_pool2d_forward_quarters(x, output, count, thread, threads)
+        return
     samples, out_h, out_w, channels = output.shape
     height, width = x.shape[1], x.shape[2]
     start, stop = share(samples * out_h, thread, threads)
+    end = stop * out_w * channels
+    pitch_y, pitch_x = s.dilation_y * width * channels, s.dilation_x * channels
     for item in range(start, stop):
         n, oy = item // out_h, item % out_h
+        iy = oy * s.stride_y - s.top
+        rows = taps_inside(iy, s.dilation_y, s.kernel_y, height)
         for ox in range(out_w):
-            total = output[n, oy, ox]
-            total[:] = 0
-            for ky in range(s.kernel_y):
-                iy = oy * s.stride_y + ky * s.dilation_y - s.top
-                if iy < 0 or iy >= height:
-                    continue
-                for kx in range(s.kernel_x):
-                    ix = ox * s.stride_x + kx * s.dilation_x - s.left
-                    if ix < 0 or ix >= width:
-                        continue
-                    values = x[n, iy, ix]
-                    for c in range(channels):
-                        total[c] += values[c]
+            ix = ox * s.stride_x - s.left
+            columns = taps_inside(ix, s.dilation_x, s.kernel_x, width)
+            corner = ((n * height + iy) * width + ix) * channels
             count = divisor(oy, ox, height, width, s)
-            for c in range(channels):
-                total[c] /= like(total[c], count)
+            target = (item * out_w + ox) * channels
+            _mean(x, output, (corner, pitch_y, pitch_x), target, rows, columns, count, end)
 
 
-@kernel
+@embed
+def _collect_shares(
+    grad_output: Any,
+    place: Any,
+    reach: Any,
+    rows: Any,
+    columns: Any,
+    size: Any,
+    s: Pool,
+    shape: Any,
+) -> Any:
+    """Return the sum of gradient / count of the windows over a cell, for one block of channels.
+
+    `place` and `reach` as for `_collect`; `size` is that of the image.
+    """
+    total = shape
+    for oy in range(rows[0], rows[1]):
+        ky = tap_on(reach[0], oy, s.stride_y, s.dilation_y)
+        for ox in range(columns[0], columns[1]):
+            kx = tap_on(reach[1], ox, s.stride_x, s.dilation_x)
+            if ky >= 0 and kx >= 0:
+                grad = load(grad_output, place[0] + oy * place[1] + ox * place[2], shape)
+                total = total + grad / like(shape, divisor(oy, ox, size[0], size[1], s))
+    return total
+
+
+@embed
+def _spread(share_of_grad: Any, grad_input: Any, place: int, channels: int, pitch: int) -> None:
+    """Store one number in the four cells of a window."""
+    store(grad_input, place, share_of_grad)
+    store(grad_input, place + channels, share_of_grad)
+    store(grad_input, place + pitch, share_of_grad)
+    store(grad_input, place + pitch + channels, share_of_grad)
+
+
+@embed
+def _avg_pool2d_backward_quarters(
+    grad_output: Any, grad_input: Any, count: int, thread: int, threads: int
+) -> None:
+    """Do `avg_pool2d_backward` for `quarters`."""
+    samples, out_h, out_w, channels = grad_output.shape
+    height, pitch = grad_input.shape[1], grad_input.shape[2] * channels
+    start, stop = share(samples * out_h, thread, threads)
+    wide, one = zeros(grad_output, 4), zeros(grad_output, 1)
+    lanes, wide_count, one_count = lanes_of(one), like(wide, count), like(one, count)
+    full = narrow_tail(out_w, 2, channels, pitch, lanes)
+    for item in range(start, stop):
+        n, oy = item // out_h, item % out_h
+        source, place = item * out_w * channels, (n * height + oy * 2) * pitch
+        for _ in range(full):
+            c = 0
+            while c + lanes_of(wide) <= channels:
+                grad = load(grad_output, source + c, wide) / wide_count + wide
+                _spread(grad, grad_input, place + c, channels, pitch)
+                c += lanes_of(wide)
+            while c < channels:
+                at = block_at(c, channels, lanes)
+                part = load(grad_output, source + at, one) / one_count + one
+                _spread(part, grad_input, place + at, channels, pitch)
+                c += lanes
+            place += 2 * channels
+            source += channels
+        for _ in range(full, out_w):
+            last = load(grad_output, source, one) / one_count + one
+            for number in range(4):
+                at = place + (number >> 1) * pitch + (number & 1) * channels
+                store_first(grad_input, at, last, channels)
+            place += 2 * channels
+            source += channels
+        _clear_rest(grad_input, item, out_h, out_w, one)
+
+
+@vectorised(plain_pool.avg_pool2d_backward)
 def avg_pool2d_backward(
     grad_output: Real4, grad_input: Real4, s: Pool, thread: int, threads: int
 ) -> None:
-    """grad_input = grad_output / count added at every cell of each window, windows in row order."""
+    """grad_input = sum of grad_output / count over the windows that cover a cell, in row order."""
+    if quarters(s, grad_input, grad_output):
+        count = s.divisor if s.divisor else 4
+        _avg_pool2d_backward_quarters(grad_output, grad_input, count, thread, threads)
+        return
     samples, out_h, out_w, channels = grad_output.shape
     height, width = grad_input.shape[1], grad_input.shape[2]
-    start, stop = share(samples, thread, threads)
-    for n in range(start, stop):
-        grad_input[n] = 0
-        for oy in range(out_h):
-            for ox in range(out_w):
-                grads = grad_output[n, oy, ox]
-                count = divisor(oy, ox, height, width, s)
-                for ky in range(s.kernel_y):
-                    iy = oy * s.stride_y + ky * s.dilation_y - s.top
-                    if iy < 0 or iy >= height:
-                        continue
-                    for kx in range(s.kernel_x):
-                        ix = ox * s.stride_x + kx * s.dilation_x - s.left
-                        if ix < 0 or ix >= width:
-                            continue
-                        total = grad_input[n, iy, ix]
-                        for c in range(channels):
-                            total[c] += grads[c] / like(grads[c], count)
+    start, stop = share(samples * height, thread, threads)
+    end = stop * width * channels
+    one = zeros(grad_output, 1)
+    for item in range(start, stop):
+        n, reach_y = item // height, item % height + s.top
+        rows = windows_over(reach_y, s.kernel_y, s.stride_y, s.dilation_y, out_h)
+        for ix in range(width):
+            reach = (reach_y, ix + s.left)
+            columns = windows_over(reach[1], s.kernel_x, s.stride_x, s.dilation_x, out_w)
+            target, base = (item * width + ix) * channels, n * out_h * out_w * channels
+            for c in range(0, channels, lanes_of(one)):
+                at = block_at(c, channels, lanes_of(one))
+                place, size = (base + at, out_w * channels, channels), (height, width)
+                total = _collect_shares(grad_output, place, reach, rows, columns, size, s, one)
+                put(grad_input, target + at, total, channels, end)
 
 
-@kernel
+@vectorised(plain_pool.adaptive_avg_pool2d_forward)
 def adaptive_avg_pool2d_forward(x: Real4, output: Real4, thread: int, threads: int) -> None:
     """output[n, oy, ox] = mean of rows floor(oy*h/oh)..ceil((oy+1)*h/oh) and columns alike."""
     samples, out_h, out_w, channels = output.shape
     height, width = x.shape[1], x.shape[2]
     start, stop = share(samples * out_h, thread, threads)
+    end = stop * out_w * channels
     for item in range(start, stop):
         n, oy = item // out_h, item % out_h
-        top, bottom = oy * height // out_h, ((oy + 1) * height + out_h - 1) // out_h
+        rows = adaptive_bounds(oy, height, out_h)
         for ox in range(out_w):
-            left, right = ox * width // out_w, ((ox + 1) * width + out_w - 1) // out_w
-            total = output[n, oy, ox]
-            total[:] = 0
-            for iy in range(top, bottom):
-                for ix in range(left, right):
-                    values = x[n, iy, ix]
-                    for c in range(channels):
-                        total[c] += values[c]
-            count = (bottom - top) * (right - left)
-            for c in range(channels):
-                total[c] /= like(total[c], count)
+            columns = adaptive_bounds(ox, width, out_w)
+            count = (rows[1] - rows[0]) * (columns[1] - columns[0])
+            place = (n * height * width * channels, width * channels, channels)
+            target = (item * out_w + ox) * channels
+            _mean(x, output, place, target, rows, columns, count, end)
 
 
-@kernel
+@embed
+def _global_avg_pool2d_backward(
+    grad_output: Any, grad_input: Any, thread: int, threads: int
+) -> None:
+    """Do `adaptive_avg_pool2d_backward` for one window: all cells of a map get the same number."""
+    height, width, channels = grad_input.shape[1], grad_input.shape[2], grad_input.shape[3]
+    start, stop = share(grad_input.shape[0] * height, thread, threads)
+    end = stop * width * channels
+    one, plane = zeros(grad_output, 1), height * width
+    for item in range(start, stop):
+        first, last = item * width * channels, (item + 1) * width * channels
+        for c in range(0, channels, lanes_of(one)):
+            at = block_at(c, channels, lanes_of(one))
+            source = item // height * channels + at
+            share_of_grad = load(grad_output, source, one) / like(one, plane) + one
+            for target in range(first + at, last, channels):
+                put(grad_input, target, share_of_grad, channels, end)
+
+
+@vectorised(plain_pool.adaptive_avg_pool2d_backward)
 def adaptive_avg_pool2d_backward(
     grad_output: Real4, grad_input: Real4, thread: int, threads: int
 ) -> None:
-    """grad_input = grad_output / count added at every cell of each window, windows in row order."""
+    """grad_input = sum of grad_output / count over the windows that cover a cell, in row order.
+
+    The windows that cover row y are again an adaptive window, with the two sizes exchanged.
+    """
+    if grad_output.shape[1] == 1 and grad_output.shape[2] == 1:
+        _global_avg_pool2d_backward(grad_output, grad_input, thread, threads)
+        return
     samples, out_h, out_w, channels = grad_output.shape
     height, width = grad_input.shape[1], grad_input.shape[2]
-    start, stop = share(samples, thread, threads)
-    for n in range(start, stop):
-        grad_input[n] = 0
-        for oy in range(out_h):
-            top, bottom = oy * height // out_h, ((oy + 1) * height + out_h - 1) // out_h
-            for ox in range(out_w):
-                left, right = ox * width // out_w, ((ox + 1) * width + out_w - 1) // out_w
-                count = (bottom - top) * (right - left)
-                grads = grad_output[n, oy, ox]
-                for iy in range(top, bottom):
-                    for ix in range(left, right):
-                        total = grad_input[n, iy, ix]
-                        for c in range(channels):
-                            total[c] += grads[c] / like(grads[c], count)
+    start, stop = share(samples * height, thread, threads)
+    end = stop * width * channels
+    zero = zeros(grad_output, 1)
+    lanes = lanes_of(zero)
+    for item in range(start, stop):
+        n, iy = item // height, item % height
+        base = n * out_h * out_w * channels
+        top, bottom = adaptive_bounds(iy, out_h, height)
+        for ix in range(width):
+            target = (item * width + ix) * channels
+            left, right = adaptive_bounds(ix, out_w, width)
+            for c in range(0, channels, lanes):
+                at = block_at(c, channels, lanes)
+                total = zero
+                for oy in range(top, bottom):
+                    y = adaptive_bounds(oy, height, out_h)
+                    for ox in range(left, right):
+                        z = adaptive_bounds(ox, width, out_w)
+                        count = like(zero, (y[1] - y[0]) * (z[1] - z[0]))
+                        source = base + (oy * out_w + ox) * channels + at
+                        total = total + load(grad_output, source, zero) / count
+                put(grad_input, target + at, total, channels, end)
