@@ -31,6 +31,8 @@ COMMANDS = {
     "step": "engine.commands.step:step",
     "explain": "engine.commands.explain:explain",
     "info": "engine.commands.info:info",
+    "export": "engine.commands.export:export",
+    "compile": "engine.commands.compile:compile",
     "doctor": "engine.commands.doctor:doctor",
 }
 """Where the engine's own subcommands are; a module is imported when its command is called."""

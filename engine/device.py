@@ -5,30 +5,56 @@ Everything above this module speaks of `Backend`, `Buffer` and `Launch` and know
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
+import sys
+import threading
+from collections.abc import Sequence
 
 from engine.errors import ConfigurationError, DeviceError
 from engine.kernels import replay
-from engine.kernels.launch import Arena, Backend, Buffer, Executable, Launch, Progress, Role
+from engine.kernels.launch import (
+    Arena,
+    Backend,
+    Buffer,
+    Compilation,
+    Executable,
+    Launch,
+    Life,
+    Progress,
+    Role,
+)
 
 __all__ = [
     "Arena",
     "Backend",
     "Buffer",
+    "Compilation",
     "Executable",
     "Launch",
+    "Life",
     "Progress",
     "Role",
     "backend_for",
+    "compile_kernels",
     "cuda_problem",
+    "kernel_cache",
     "replay",
 ]
+
+
+NO_CUDA = "no CUDA device or driver was found"
+_LINUX_DRIVERS = ("libcuda.so.1", "libcuda.so", "/usr/lib/libcuda.so", "/usr/lib64/libcuda.so")
+CUDA_DRIVERS = {"linux": _LINUX_DRIVERS, "win32": ("nvcuda.dll",)}
+"""Where Numba looks for the driver, by system."""
 
 
 @functools.cache
 def cuda_problem() -> str | None:
     """Return why CUDA cannot be used here, or None if it can."""
+    if not _has_cuda_driver():
+        return NO_CUDA
     try:
         from numba import cuda
     except ImportError as error:
@@ -39,7 +65,23 @@ def cuda_problem() -> str | None:
         available = cuda.is_available()  # type: ignore[no-untyped-call, unused-ignore]
     except Exception as error:  # the driver's own errors have many types
         return f"the CUDA driver reports {type(error).__name__}: {error}"
-    return None if available else "no CUDA device or driver was found"
+    return None if available else NO_CUDA
+
+
+def _has_cuda_driver() -> bool:
+    """Return whether the driver's library can be loaded, or may be in a place of its own.
+
+    Many machines have none, and asking Numba for it takes a tenth of a second.
+    """
+    if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1" or os.environ.get("NUMBA_CUDA_DRIVER"):
+        return True
+    for name in CUDA_DRIVERS.get(sys.platform, ()):
+        try:
+            ctypes.CDLL(name)
+        except OSError:
+            continue
+        return True
+    return False
 
 
 @functools.cache
@@ -54,6 +96,56 @@ def _cuda() -> Backend:
     from engine.kernels.cuda.backend import CudaBackend
 
     return CudaBackend()
+
+
+def compile_kernels(
+    dtypes: Sequence[str] = ("float32",),
+    processes: int | None = None,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+    background: bool = False,
+) -> Compilation:
+    """Compile every CPU kernel that is not in the cache, so that nothing has to wait for it later.
+
+    Parameters
+    ----------
+    dtypes : sequence of str
+        ``"float32"``, ``"float64"`` or both.
+    processes : int, optional
+        How many processes compile; one for each processor core by default.
+    progress : callable, optional
+        Called as ``progress(kernel, number, total)`` before each kernel.
+    stop : threading.Event, optional
+        Set it to end early; what is compiled by then stays.
+    background : bool
+        Leave the processor to others that want it.
+
+    Raises
+    ------
+    ConfigurationError
+        If a dtype or the number of processes makes no sense.
+    DeviceError
+        If a kernel cannot be compiled.
+    """
+    unknown = set(dtypes) - {"float32", "float64"}
+    if unknown:
+        raise ConfigurationError(
+            f'dtypes: expected "float32" or "float64", received {", ".join(sorted(unknown))!r}'
+        )
+    if processes is not None and processes < 1:
+        raise ConfigurationError(
+            f"processes: expected at least 1, received {processes}; leave it out for one per core"
+        )
+    from engine.kernels.cpu.backend import compile_all
+
+    return compile_all(dtypes, processes, progress, stop, background)
+
+
+def kernel_cache() -> str:
+    """Return where compiled CPU kernels are kept, how many, and how much space they take."""
+    from engine.kernels.cpu.backend import describe_cache
+
+    return describe_cache()
 
 
 def backend_for(device: str, threads: int | None = None) -> Backend:

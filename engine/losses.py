@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -282,6 +283,29 @@ class CrossEntropyLoss(Loss):
         """Return (samples, classes, positions)."""
         return shape[0], shape[1], math.prod(shape[2:])
 
+    def _kept(self, at: LossSite) -> tuple[Buffer, ...]:
+        """Return what the forward pass keeps for the gradient: exponentials and sums per item."""
+        shape, items = at.prediction.shape, self.items_shape(at.prediction.shape)
+        exponentials = at.site.scratch("exponentials", shape).reshaped(self.rows(shape))
+        return exponentials, at.site.scratch("totals", items), at.site.scratch("masses", items)
+
+    def forward(self, at: LossSite) -> list[Launch]:
+        """Return the launches for the single losses and their sum."""
+        launches = super().forward(at)
+        place = next(i for i, one in enumerate(launches) if one.kernel == self.forward_kernel)
+        logits, target, items = launches[place].buffers
+        buffers = (logits, target, *self._kept(at), items)
+        return [*launches[:place], Launch(self.forward_kernel, buffers), *launches[place + 1 :]]
+
+    def backward(self, at: LossSite) -> list[Launch]:
+        """Return the launches for the gradient by the prediction."""
+        if at.grad is None:
+            return []
+        grad, after = at.site.plain_target(at.grad, "grad")
+        target, rows = at.fields["target"], self.rows(at.grad.shape)
+        buffers = (target.reshaped(rows), *self._kept(at), at.fields["scales"], grad.reshaped(rows))
+        return [Launch(self.backward_kernel, buffers), *after]
+
     def items_shape(self, prediction: Shape) -> Shape:
         """Return the prediction's shape without the class axis."""
         return (prediction[0], *prediction[2:])
@@ -319,6 +343,12 @@ class CrossEntropyLoss(Loss):
                 f"loss weight: expected {classes} factors (one per class), "
                 f"received {len(self.weight)}"
             )
+        if target.shape == items and self._counts_fully(target, classes):
+            rows = _label_rows(classes, self.label_smoothing)[target]
+            return {
+                "target": rows if rows.ndim == 2 else np.moveaxis(rows, -1, 1),
+                "scales": self._scales(items, float(target.size)),
+            }
         weight = np.ones(classes) if self.weight is None else np.array(self.weight)
         factors = weight.reshape(1, classes, *[1] * (len(prediction) - 2))
         if target.dtype.kind == "f" and target.shape == prediction:
@@ -340,10 +370,17 @@ class CrossEntropyLoss(Loss):
         self.check(target, prediction)
         kept = target != self.ignore_index
         labels = np.where(kept, target, 0)
-        one_hot = np.moveaxis(np.eye(classes)[labels], -1, 1)
-        smooth = one_hot * (1 - self.label_smoothing) + self.label_smoothing / classes
+        smooth = np.moveaxis(_label_rows(classes, self.label_smoothing)[labels], -1, 1)
         encoded = smooth * factors * np.expand_dims(kept, 1)
         return {"target": encoded, "scales": self._scales(items, self.divisor(target, prediction))}
+
+    def _counts_fully(self, target: Array, classes: int) -> bool:
+        """Return whether every label is a class that counts once: the short way to encode."""
+        if self.weight is not None or target.dtype.kind not in "iu" or not target.size:
+            return False
+        # Seen without sign, a label below zero lies above all classes.
+        greatest = int(target.view(f"u{target.itemsize}").max())
+        return greatest < classes and not 0 <= self.ignore_index < classes
 
     def explain_gradient(self, view: View, index: Index) -> Explanation:
         """Explain softmax minus target for one logit."""
@@ -367,6 +404,14 @@ class CrossEntropyLoss(Loss):
             ("= gradient", value, self.formula),
         ]
         return elementwise(view, "input.gradient", index, sources, steps, self.formula)
+
+
+@functools.lru_cache(maxsize=8)
+def _label_rows(classes: int, smoothing: float) -> Array:
+    """Return the target probabilities of every label, one row each."""
+    rows: Array = np.eye(classes) * (1 - smoothing) + smoothing / classes
+    rows.flags.writeable = False
+    return rows
 
 
 class _ElementLoss(Loss):

@@ -1,20 +1,23 @@
 """Program: a model, its loss and its optimiser as one flat table of operations over planned memory.
 
 Lowering walks the graph once forward, once for the loss, once backward and once for the update, and
-asks every op for its launches. The result never changes: a training step runs rows ``0..n``, the
-debugger runs the same rows a few at a time.
+asks every op for its launches. The result never changes: a training step runs all rows, the
+debugger a few at a time. A run of all rows may be planned better (`engine.fusing`), with the same
+bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.device import Buffer, Launch, Progress, Role
+from engine.device import Buffer, Executable, Launch, Progress, Role
 from engine.errors import ConfigurationError, UnknownName
+from engine.fusing import Plan, whole_run
 from engine.layers.base import Parameter
 from engine.losses import Loss, LossSite
 from engine.ops.base import Scratch, Site
@@ -94,6 +97,7 @@ class Program:
     ) -> None:
         self.model, self.batch, self.training = model, batch, training
         self.update_statistics = update_statistics
+        self.convolution = model.convolution
         self.loss, self.optimizer, self.moments = loss, optimizer, moments or {}
         self._arena = model.backend.arena()
         self._launches: list[Launch] = []
@@ -118,7 +122,8 @@ class Program:
         if optimizer is not None:
             self._lower_update(optimizer)
         self.memory_bytes = self._arena.commit()
-        self._executable = model.backend.prepare(self._launches, model.dtype, progress)
+        self._progress = progress
+        self._rates_now: tuple[float, ...] = ()
 
     # -- lowering ----------------------------------------------------------------------------
 
@@ -178,6 +183,7 @@ class Program:
                 stream=stream,
                 make_scratch=self._scratch(node.name),
                 update_statistics=self.update_statistics,
+                convolution=self.convolution,
             )
             self.sites[node.name] = site
             for name, parameter in layer.parameters.items():
@@ -249,6 +255,36 @@ class Program:
 
     # -- running -----------------------------------------------------------------------------
 
+    @functools.cached_property
+    def _rows(self) -> Executable:
+        """The launches as they are, for stepping."""
+        return self.model.backend.prepare(self._launches, self.model.dtype, self._progress)
+
+    @functools.cached_property
+    def _plan(self) -> Plan:
+        """What a run of everything launches; see `engine.fusing`."""
+        changing = [(o.start, o.stop) for o in self.operations if o.changes_state]
+        return whole_run(self._launches, changing, self.model.backend)
+
+    @functools.cached_property
+    def _whole(self) -> Executable:
+        """The launches of a run of everything."""
+        if not self.model.backend.fuses:
+            return self._rows
+        return self.model.backend.prepare(self._plan.launches, self.model.dtype, self._progress)
+
+    @functools.cached_property
+    def _loaders(self) -> dict[str, Callable[[Array], None]]:
+        """What writes inputs, the fields of the loss, rates and counters."""
+        names = [*self.model.inputs, *(n for n in self.tensors if n.startswith("loss."))]
+        buffers = {name: self.tensors[name] for name in names}
+        buffers |= {"rates": self.rates, "counters": self.counters}
+        return {name: self.model.backend.loader(buffer) for name, buffer in buffers.items()}
+
+    def prepare(self, stepping: bool = False) -> None:
+        """Compile now what a run of everything needs, or what stepping needs."""
+        _ = self._rows if stepping else self._whole
+
     def load(
         self,
         inputs: Sequence[Array],
@@ -267,17 +303,64 @@ class Program:
         if self.loss is not None and self.loss_site is not None and target is not None:
             fields = self.loss.encode(np.asarray(target), self.loss_site.prediction.shape)
         for name, array in zip(self.model.inputs, inputs, strict=True):
-            self.tensors[name].write(array)
+            self._loaders[name](array)
         for name, array in fields.items():
-            self.tensors[f"loss.{name}"].write(array)
-        self.rates.write(np.array([*rates, *[0.0] * (RATES - len(rates))]))
-        self.counters.write(np.array([self.model.seed % 2**31, step]))
+            self._loaders[f"loss.{name}"](array)
+        numbers = (*rates, *[0.0] * (RATES - len(rates)))
+        if numbers != self._rates_now:
+            self._loaders["rates"](np.array(numbers))
+            self._rates_now = numbers
+        self._loaders["counters"](np.array((self.model.seed % 2**31, step)))
 
     def run(self, start: int = 0, stop: int | None = None) -> None:
-        """Run operations ``start..stop``, all by default. Loading is the caller's: see `load`."""
+        """Run operations ``start..stop``, all by default. Loading is the caller's: see `load`.
+
+        A run of all operations may do several of them at once; every tensor gets the same bits.
+        """
         stop = len(self.operations) if stop is None else stop
-        if start < stop:
-            self._executable.run(self.operations[start].start, self.operations[stop - 1].stop)
+        if start == 0 and stop == len(self.operations):
+            while not self.run_unless(lambda: False):
+                pass  # an `interrupt` that was meant for someone else; nothing has happened yet
+        elif start < stop:
+            self._rows.run(self.operations[start].start, self.operations[stop - 1].stop)
+
+    def run_unless(self, stopped: Callable[[], bool]) -> bool:
+        """Run all operations, unless `interrupt` ends that before anything lasting has changed.
+
+        Parameters
+        ----------
+        stopped : callable
+            Asked once, after which an `interrupt` counts.
+
+        Returns
+        -------
+        bool
+            Whether the run came to its end. If not, parameters, moments and running statistics
+            are what they were.
+        """
+        self._whole.interrupt(0)
+        return not stopped() and self._whole.run(0, len(self._plan.launches))
+
+    def interrupt(self) -> None:
+        """End a run of all operations under way, from any thread, unless it changes state already.
+
+        A device that cannot be interrupted runs to the end.
+        """
+        self._whole.interrupt(self._plan.harmless)
+
+    @property
+    def progress(self) -> float:
+        """How much of a run of all operations is done, 0 to 1; any thread may ask."""
+        return self._whole.done / max(len(self._plan.launches), 1)
+
+    def loss_value(self) -> float:
+        """Return the loss of the batch that has run."""
+        value = self._loss_view
+        return float(self.read("loss.output")[0] if value is None else value[0])
+
+    @functools.cached_property
+    def _loss_view(self) -> Array | None:
+        return self.model.backend.view(self.tensors["loss.output"])
 
     def buffer(self, name: str) -> Buffer:
         """Return the memory of a tensor by its full name, ``"conv1.weight.gradient"``.

@@ -120,6 +120,9 @@ class Scheduler:
     model : Model
     loss : Loss
     optimizer : Optimizer
+    convolution : {"direct", "winograd", "winograd2", "winograd4"}, optional
+        How the model shall run its convolutions from now on, also outside training; see `Model`.
+        None leaves it as it is.
 
     Attributes
     ----------
@@ -132,7 +135,9 @@ class Scheduler:
         How things were before the batch that a debugger is half-way through; None between batches.
     """
 
-    def __init__(self, model: Model, loss: Loss, optimizer: Optimizer) -> None:
+    def __init__(
+        self, model: Model, loss: Loss, optimizer: Optimizer, convolution: str | None = None
+    ) -> None:
         for name, value, kind in (
             ("model", model, Model),
             ("loss", loss, Loss),
@@ -144,11 +149,14 @@ class Scheduler:
                     f"Scheduler: expected a {kind.__name__} as {name}, "
                     f"received {type(value).__name__}{hint}"
                 )
+        if convolution is not None:
+            model.convolution = convolution
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.epoch = self.batch = self.global_step = 0
         self.history = History()
         self.moments = self._allocate_moments()
         self.under_way: Snapshot | None = None
+        self._current: Program | None = None
         self._programs: dict[Any, Program] = {}
         self._listeners: list[Listener] = []
         self._running = threading.Event()
@@ -159,13 +167,12 @@ class Scheduler:
 
     def _allocate_moments(self) -> Moments:
         arena = self.model.backend.arena()
-        moments = {
-            name: tuple(
-                arena.request(f"{name}.{moment}", p.shape, self.model.dtype, p.role)
-                for moment in self.optimizer.moments
-            )
-            for name, p in self.model.parameters.items()
-        }
+        moments: Moments = dict.fromkeys(self.model.parameters, ())
+        # Each moment of all parameters side by side, as the parameters are: one update for all.
+        for moment in self.optimizer.moments:
+            for name, p in self.model.parameters.items():
+                buffer = arena.request(f"{name}.{moment}", p.shape, self.model.dtype, p.role)
+                moments[name] = (*moments[name], buffer)
         arena.commit()
         return moments
 
@@ -195,9 +202,20 @@ class Scheduler:
         self._running.set()
 
     def stop(self) -> None:
-        """Make a running (or paused) `fit` return after the step it is in."""
+        """Make a running (or paused) `fit` return; a long step is abandoned if that is possible.
+
+        An abandoned step did not happen: nothing that outlives a batch has changed.
+        """
         self._stop.set()
         self._running.set()
+        if self._busy.locked():
+            for program in tuple(self._programs.values()):
+                program.interrupt()
+
+    @property
+    def step_progress(self) -> float:
+        """How much of the step under way (or of the last one) is done, 0 to 1, for any thread."""
+        return 0.0 if self._current is None else self._current.progress
 
     @property
     def paused(self) -> bool:
@@ -208,11 +226,12 @@ class Scheduler:
 
     def program(self, batch: int) -> Program:
         """Return the training program for a batch size, made on first use."""
-        key = (batch, tuple(p.trainable for p in self.model.parameters.values()))
+        trained = tuple(p.trainable for p in self.model.parameters.values())
+        key = (batch, self.model.convolution, trained)
         if key not in self._programs:
             if len(self._programs) >= 4:
                 self._programs.pop(next(iter(self._programs)))
-            self._programs[key] = Program(
+            program = Program(
                 self.model,
                 batch,
                 training=True,
@@ -221,6 +240,8 @@ class Scheduler:
                 moments=self.moments,
                 progress=lambda name, n, total: self.emit(Compiling(name, n, total)),
             )
+            program.prepare()
+            self._programs[key] = program
         return self._programs[key]
 
     def load_batch(self, program: Program, x: Any, y: Any) -> None:
@@ -250,14 +271,23 @@ class Scheduler:
         ShapeError, DtypeError, DataError
             If the batch does not fit the model or the loss.
         """
+        program = self._loaded(x, y)
+        program.run()
+        return self._book(program)
+
+    def _loaded(self, x: Any, y: Any) -> Program:
+        """Return the program of a batch with the batch in it."""
         first = x[0] if isinstance(x, tuple) else x
         if not len(first):
             raise DataError("step: expected at least one sample, received none")
         self._leave_half_batch()
-        program = self.program(len(first))
+        program = self._current = self.program(len(first))
         self.load_batch(program, x, y)
-        program.run()
-        loss = float(program.read("loss.output")[0])
+        return program
+
+    def _book(self, program: Program) -> float:
+        """Count a step that has run and return its loss."""
+        loss = program.loss_value()
         self.global_step += 1
         self.history.steps.append(loss)
         return loss
@@ -383,7 +413,9 @@ class Scheduler:
             if not self._wait():
                 reason = "stopped"
                 break
-            self._train_batch(loader)
+            if not self._train_batch(loader):
+                reason = "stopped"
+                break
             if self.batch < len(loader):
                 continue
             loss = self._finish_epoch(validation, epoch_start, len(loader))
@@ -408,11 +440,15 @@ class Scheduler:
                 self.emit(Resumed(self.global_step))
         return not self._stop.is_set()
 
-    def _train_batch(self, loader: Batches) -> None:
+    def _train_batch(self, loader: Batches) -> bool:
+        """Make the next step; return False if `stop` came before it changed anything."""
         start = time.perf_counter()
         x, y = loader.batch(self.epoch, self.batch)
-        loss = self.step(x, y)
-        correct = self.correct_predictions(self.program(len(y)), y)
+        program = self._loaded(x, y)
+        if not program.run_unless(self._stop.is_set):
+            return False
+        loss = self._book(program)
+        correct = self.correct_predictions(program, y)
         event = StepFinished(
             step=self.global_step - 1,
             epoch=self.epoch,
@@ -427,6 +463,7 @@ class Scheduler:
         self.batch += 1
         self.history.tally(correct, len(y))
         self.emit(event)
+        return True
 
     def _finish_epoch(
         self, validation: Examples | None, start: float, batches: int

@@ -57,5 +57,6 @@ def table(model: Model) -> str:
         f"{parameters:,} parameters ({parameters * itemsize / 1e6:.2f} MB), "
         f"{multiply_adds / 1e6:,.3f} M multiply-adds and {memory / 1e3:,.1f} kB of activations "
         f"per sample, {model.dtype}"
+        + ("" if model.convolution == "direct" else f", convolution {model.convolution}")
     )
     return "\n".join([line(HEADS), rule, *(line(row) for row in cells), rule, total])

@@ -32,6 +32,17 @@ def randomise(model: Any, seed: int = 0) -> None:
         parameter.value = rng.standard_normal(parameter.value.shape)
 
 
+def unsettle(model: Any, seed: int = 0) -> None:
+    """Move biases and running statistics away from 0 and 1, gently: deep nets stay alive."""
+    rng = np.random.default_rng(seed)
+    for parameter in model.parameters.values():
+        if len(parameter.shape) == 1:
+            parameter.value = parameter.value + 0.1 * rng.standard_normal(parameter.shape)
+    for name in list(model.state):
+        mean = rng.standard_normal(model.state[name].shape)
+        model.state[name] = 0.1 * mean if name.endswith("mean") else np.exp(0.2 * mean)
+
+
 def weights_of(model: Any) -> dict[str, Array]:
     """Return float64 copies of all parameters."""
     return {name: np.array(p.value, np.float64) for name, p in model.parameters.items()}

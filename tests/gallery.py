@@ -39,8 +39,20 @@ LAYERS: dict[str, Callable[[], list[Any]]] = {
         Conv2d(4, 6, (3, 2), stride=(1, 2), padding=(2, 0, 0, 1), dilation=(2, 1), name="it")
     ],
     "conv grouped": lambda: [Conv2d(4, 6, 3, padding="same", groups=2, bias=False, name="it")],
-    "conv depthwise": lambda: [Conv2d(4, 8, 3, groups=4, dilation=(1, 2), padding=1, name="it")],
+    "conv multiplied": lambda: [Conv2d(4, 8, 3, groups=4, dilation=(1, 2), padding=1, name="it")],
+    "conv depthwise": lambda: [
+        Conv2d(4, 4, (2, 3), stride=(2, 1), groups=4, dilation=(1, 2), padding=1, name="it")
+    ],
+    "conv dilated": lambda: [Conv2d(4, 3, 2, dilation=2, padding="same", name="it")],
+    "conv wide": lambda: [
+        Conv2d(4, 19, 1, name="before"),
+        Conv2d(19, 18, 3, padding=1, name="it"),
+    ],
     "conv flipped": lambda: [Conv2d(4, 3, (2, 3), flip_kernel=True, padding=1, name="it")],
+    "conv by winograd, tiles of 2": lambda: [Conv2d(4, 3, 3, padding=(0, 1, 2, 0), name="it")],
+    "conv by winograd, tiles of 4": lambda: [
+        Conv2d(4, 5, 3, padding=1, bias=False, flip_kernel=True, name="it")
+    ],
     "dense": lambda: [Flatten(), Dense(168, 5, name="it")],
     "dense without bias": lambda: [Flatten(), Dense(168, 5, bias=False, name="it")],
     "dense on images": lambda: [Dense(6, 5, name="it")],
@@ -69,9 +81,23 @@ LAYERS: dict[str, Callable[[], list[Any]]] = {
 }
 
 
+CONVOLUTIONS = {
+    "conv by winograd, tiles of 2": "winograd2",
+    "conv by winograd, tiles of 4": "winograd4",
+}
+"""How convolutions run in forms that do not run them directly."""
+
+
 def chain(name: str, dtype: str = "float64", seed: int = 1) -> Model:
     """Return one of the forms as a model of its own."""
-    return Model(LAYERS[name](), input_shape=IMAGE, seed=seed, device="cpu", dtype=dtype)
+    return Model(
+        LAYERS[name](),
+        input_shape=IMAGE,
+        seed=seed,
+        device="cpu",
+        dtype=dtype,
+        convolution=CONVOLUTIONS.get(name, "direct"),
+    )
 
 
 def branching(dtype: str = "float64") -> Model:

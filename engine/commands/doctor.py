@@ -7,12 +7,10 @@ import os
 import platform
 import subprocess
 import sys
-from pathlib import Path
 
 import llvmlite.binding as llvm
 import numpy as np
 import typer
-from numba.core.caching import FunctionCache
 
 from engine import Model
 from engine.commands.options import (
@@ -25,7 +23,7 @@ from engine.commands.options import (
 )
 from engine.commands.output import Output, facts
 from engine.debug import Session
-from engine.device import cuda_problem
+from engine.device import cuda_problem, kernel_cache
 from engine.layers import Conv2d
 from engine.random import generator
 from engine.typing import Array
@@ -59,7 +57,7 @@ def doctor(
         "system": f"{platform.platform()}, Python {platform.python_version()}",
         "processor": _processor(),
         "device": model.backend.describe(),
-        "kernel cache": _cache(model),
+        "kernel cache": kernel_cache(),
         "cuda": cuda_problem() or "available",
         "window": _window(),
         "self-check": check,
@@ -92,21 +90,6 @@ def _processor() -> str:
         f"{llvm.get_host_cpu_name()} ({platform.machine()}), {usable} of {os.cpu_count()} cores, "
         f"{' '.join(present) or 'no vector instructions known'}"
     )
-
-
-def _cache(model: Model) -> str:
-    """Return where compiled kernels are kept, how many, and how much space they take."""
-    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
-        return "not used: the compiler is switched off (NUMBA_DISABLE_JIT)"
-    try:
-        source = model.backend.kernel_source("conv2d_forward")
-        folder = Path(FunctionCache(source).cache_path)  # type: ignore[no-untyped-call]
-    except RuntimeError as error:  # Numba found no folder it may write to
-        return f"none: {error}; set NUMBA_CACHE_DIR to a folder that can be written"
-    files = list(folder.glob("*.nbc")) if folder.is_dir() else []
-    size = sum(file.stat().st_size for file in files)
-    state = "" if not folder.exists() or os.access(folder, os.W_OK) else ", read-only"
-    return f"{folder}, {len(files)} kernels, {size / 1e6:.1f} MB{state}"
 
 
 def _window() -> str:

@@ -57,6 +57,7 @@ def _data(scheduler: Scheduler, run: str) -> dict[str, Any]:
         "parameters": sum(parameter.size for parameter in model.parameters.values()),
         "seed": model.seed,
         "dtype": model.dtype,
+        "convolution": model.convolution,
         "device": model.backend.describe(),
         "loss": encode(scheduler.loss),
         "optimizer": encode(scheduler.optimizer),
@@ -92,6 +93,7 @@ def _facts(scheduler: Scheduler, run: str) -> list[tuple[str, str]]:
         ("run", f"{run}{size}"),
         ("model", f"{parameters:,} parameters, {model.dtype}, seed {model.seed}"),
         ("device", model.backend.describe()),
+        ("convolution", model.convolution),
         ("loss", settings_text(scheduler.loss)),
         ("optimiser", settings_text(scheduler.optimizer)),
         (

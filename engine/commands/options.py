@@ -24,6 +24,15 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class Convolution(StrEnum):
+    """How to convolve; see `engine.Model`."""
+
+    direct = "direct"
+    winograd = "winograd"
+    winograd2 = "winograd2"
+    winograd4 = "winograd4"
+
+
 DeviceOption = Annotated[
     Device,
     typer.Option(help="Where to compute; auto takes a GPU if there is one.", rich_help_panel=PANEL),

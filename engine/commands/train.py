@@ -15,6 +15,7 @@ from engine import Scheduler, save
 from engine.commands.datasets import Data, read_data
 from engine.commands.interrupt import on_interrupt
 from engine.commands.options import (
+    Convolution,
     DataOption,
     DebugOption,
     Device,
@@ -100,6 +101,13 @@ def train(
         str | None,
         typer.Option(metavar="HxW", help="Resample pictures of a folder to so many pixels."),
     ] = None,
+    convolution: Annotated[
+        Convolution | None,
+        typer.Option(
+            help="How 3x3 convolutions run: directly (the default); by Winograd's method where "
+            "that is faster, which rounds differently; always by it, with tiles of 2 or of 4."
+        ),
+    ] = None,
     device: DeviceOption = Device.auto,
     seed: SeedOption = None,
     threads: ThreadsOption = None,
@@ -114,7 +122,11 @@ def train(
             f"--learning-rate: expected a number above 0, received {learning_rate}"
         )
     if resume is not None:
-        for option, value in (("--model", model), ("--learning-rate", learning_rate)):
+        for option, value in (
+            ("--model", model),
+            ("--learning-rate", learning_rate),
+            ("--convolution", convolution),
+        ):
             if value is not None:
                 raise ConfigurationError(
                     f"{option}: comes from the run that --resume names; leave it out"
@@ -138,6 +150,7 @@ def train(
             seed=first_seed,
             device=str(device),
             threads=threads,
+            convolution=str(convolution or Convolution.direct),
         )
         total = epochs or EPOCHS
         rate = CosineDecay(
@@ -205,10 +218,13 @@ def _announce(plan: Plan, out: Output, source: str) -> None:
         batch_size=plan.loader.batch_size,
         seed=model.seed,
         device=model.backend.describe(),
+        convolution=model.convolution,
     )
     out.line(
         f"{plan.name}: {parameters:,} parameters, {model.dtype}, on {model.backend.describe()}"
     )
+    if model.convolution != "direct":
+        out.line(f"convolutions: {model.convolution}")
     out.line(
         f"{source}: {len(train_set):,} samples of {shape_text(train_set.sample_shape)} to train "
         f"on, {len(plan.data.test):,} to test, {plan.data.classes} classes"

@@ -192,7 +192,12 @@ class Explainer:
         node = program.model.node(layer)
         names = tuple(program.model.node(name).tensor for name in node.inputs)
         return View(
-            layer, names, lambda name: self._node_array(node, name, phase), program.training, rates
+            layer,
+            names,
+            lambda name: self._node_array(node, name, phase),
+            program.training,
+            rates,
+            program.convolution,
         )
 
     def _loss_array(self, name: str, source: str) -> Array:

@@ -6,18 +6,18 @@ that the engine stored.
 
 from __future__ import annotations
 
-import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from engine.kernels import winograd
 from engine.kernels.arithmetic import fma
-from engine.kernels.cpu._jit import inline
+from engine.kernels.cpu._python import compiled
 from engine.typing import Array, Scalar
 
 
-@inline
 def _products(left: Array, right: Array, used: Array, starts: Array, totals: Array) -> None:
     next_start = 0
     total = left[0] - left[0]
@@ -31,7 +31,6 @@ def _products(left: Array, right: Array, used: Array, starts: Array, totals: Arr
         totals[i] = total
 
 
-@inline
 def _sums(values: Array, starts: Array, totals: Array) -> None:
     next_start = 0
     total = totals.dtype.type(0)
@@ -60,7 +59,7 @@ def products(
     totals = np.zeros_like(left)
     used = np.ones(left.size, np.bool_) if used is None else used
     if left.size:
-        _products(left, right, used, np.array(starts, np.int64), totals)
+        compiled(_products)(left, right, used, np.array(starts, np.int64), totals)
     return totals
 
 
@@ -68,13 +67,64 @@ def sums(values: Array, starts: tuple[int, ...] = (0,)) -> Array:
     """Return the running totals of `values` by plain additions; see `products` for `starts`."""
     totals = np.zeros_like(values)
     if values.size:
-        _sums(values, np.array(starts, np.int64), totals)
+        compiled(_sums)(values, np.array(starts, np.int64), totals)
     return totals
 
 
-@functools.cache
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    return inline(function)
+def _fma_of_arrays(a: Scalar, b: Any, c: Any) -> Any:
+    """Multiply by a number, mostly a power of two, and add: all elements rounded once."""
+    value = a * b + c
+    if math.frexp(abs(float(a)))[0] == 0.5 and abs(a) >= 1 and np.isfinite(value).all():
+        return value  # the product has no rounding
+    return np.frompyfunc(fma, 3, 1)(a, b, c).astype(value.dtype)[()]
+
+
+def _like_of_arrays(x: Any, value: float) -> Scalar:
+    result: Scalar = x.dtype.type(value)
+    return result
+
+
+_transform = winograd.with_primitives(fma=_fma_of_arrays, like=_like_of_arrays)["transform"]
+
+
+def _winograd(kinds: tuple[int, int, int], tile: int, left: Array, right: Array) -> Array:
+    """Transform pairs of tiles (n, numbers), sum their products in order, and transform back."""
+    count = (tile + 2) ** 2
+    sides = [[np.ascontiguousarray(side[:, k]) for k in range(count)] for side in (left, right)]
+    with np.errstate(all="ignore"):
+        for kind, side in zip(kinds, sides, strict=False):
+            _transform(kind, tile, side)
+        zero = [left.dtype.type(0)]
+        sums = [[*zero, *products(a, b)][-1] for a, b in zip(*sides, strict=True)]
+        _transform(kinds[2], tile, sums)
+    return np.array(sums, left.dtype).reshape(tile + 2, tile + 2)
+
+
+def winograd_outputs(tile: int, patches: Array, kernels: Array) -> Array:
+    """Return one tile of outputs of a convolution by Winograd's method.
+
+    Parameters
+    ----------
+    tile : int
+        Its edge, 2 or 4.
+    patches, kernels : arrays, shape (channels, numbers of a tile)
+        As `engine.kernels.winograd` lays them out.
+
+    Returns
+    -------
+    array, shape (tile + 2, tile + 2)
+        The outputs in its upper left corner.
+    """
+    return _winograd((winograd.INPUT, winograd.WEIGHT, winograd.OUTPUT), tile, patches, kernels)
+
+
+def winograd_kernel(tile: int, patches: Array, gradients: Array) -> Array:
+    """Return the gradient of one kernel from patches and tiles of output gradients, in order.
+
+    Parameters and result are like those of `winograd_outputs`, with tiles in place of channels.
+    """
+    kinds = winograd.INPUT, winograd.GRADIENT, winograd.WEIGHT_GRADIENT
+    return _winograd(kinds, tile, patches, gradients)
 
 
 def call(function: Callable[..., Any], *arguments: Scalar | float) -> Scalar:
@@ -85,6 +135,6 @@ def call(function: Callable[..., Any], *arguments: Scalar | float) -> Scalar:
     first = np.asarray(arguments[0])
     kind = first.dtype.type if first.dtype.kind == "f" else np.float64
     with np.errstate(all="ignore"):
-        value = _compiled(function)(*(kind(a) for a in arguments))
+        value = compiled(function)(*(kind(a) for a in arguments))
     result: Scalar = kind(value)
     return result

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from engine.kernels.arithmetic import fma, like
+from engine.kernels import arithmetic
+from engine.kernels.arithmetic import fma, like, low32
 
 CHUNKS = 8
 """Sums over a batch run in this many chunks, added in order: bits do not depend on threads."""
@@ -46,10 +47,8 @@ def leaky_relu_slope(x: Any, slope: Any) -> Any:
 
 def sigmoid(x: Any) -> Any:
     """1 / (1 + exp(-x)), arranged so that exp never overflows."""
-    if x >= 0:
-        return like(x, 1) / (like(x, 1) + like(x, math.exp(-x)))
-    e = like(x, math.exp(x))
-    return e / (like(x, 1) + e)
+    e = arithmetic.exp(-x if x >= 0 else x)
+    return (like(x, 1) if x >= 0 else e) / (like(x, 1) + e)
 
 
 def sigmoid_slope(y: Any) -> Any:
@@ -59,7 +58,7 @@ def sigmoid_slope(y: Any) -> Any:
 
 def tanh(x: Any) -> Any:
     """Hyperbolic tangent."""
-    return like(x, math.tanh(x))
+    return arithmetic.tanh(x)
 
 
 def tanh_slope(y: Any) -> Any:
@@ -87,7 +86,7 @@ def hard_swish_slope(x: Any) -> Any:
 
 def exponential(x: Any) -> Any:
     """exp(x) in the type of x."""
-    return like(x, math.exp(x))
+    return arithmetic.exp(x)
 
 
 def logarithm(x: Any) -> Any:
@@ -133,17 +132,17 @@ def hashed_uniform(like_this: Any, seed: int, step: int, stream: int, index: int
 
     A counter-based generator: the mask of any step can be made again at any time. Every argument
     goes through a 32-bit integer mixer (multiply and xor-shift; constants of MurmurHash3's
-    finaliser). All values stay below 2^32 after masking, so int64 with wrap-around and Python's
-    unbounded integers give the same bits.
+    finaliser). Only the lowest 32 bits of each step count, so numbers that wrap around and Python's
+    unbounded ones give the same bits.
     """
-    state = 0x9E3779B9
+    state = low32(0x9E3779B9)
     for turn in range(4):
         value = seed if turn == 0 else step if turn == 1 else stream if turn == 2 else index
-        state = (state ^ value) & 0xFFFFFFFF
-        state = ((state ^ (state >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
-        state = ((state ^ (state >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF
-        state = (state ^ (state >> 16)) + 0x7F4A7C15 * (turn + 1) & 0xFFFFFFFF
-    state = ((state ^ (state >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
+        state = low32(state ^ low32(value))
+        state = low32((state ^ (state >> 16)) * 0x85EBCA6B)
+        state = low32((state ^ (state >> 13)) * 0xC2B2AE35)
+        state = low32((state ^ (state >> 16)) + 0x7F4A7C15 * (turn + 1))
+    state = low32((state ^ (state >> 16)) * 0x85EBCA6B)
     # 24 bits are exact in float32 too, so every dtype drops the same elements.
     return like(like_this, state >> 8) / like(like_this, 16777216)
 
@@ -168,13 +167,14 @@ def binary_cross_entropy(x: Any, target: Any, positive: Any) -> Any:
     """
     absolute = x if x >= 0 else -x
     below = -x if x < 0 else like(x, 0)
-    return (like(x, 1) - target) * x + positive * (like(x, math.log1p(math.exp(-absolute))) + below)
+    rest = arithmetic.log1p(arithmetic.exp(-absolute))
+    return (like(x, 1) - target) * x + positive * (rest + below)
 
 
 def binary_cross_entropy_slope(x: Any, target: Any, positive: Any) -> Any:
     """Derivative of `binary_cross_entropy` by the logit; `against` is 1 - sigmoid(x)."""
-    e = like(x, math.exp(-x)) if x >= 0 else like(x, math.exp(x))
-    against = e / (like(x, 1) + e) if x >= 0 else like(x, 1) / (like(x, 1) + e)
+    e = arithmetic.exp(-x if x >= 0 else x)
+    against = (e if x >= 0 else like(x, 1)) / (like(x, 1) + e)
     return (like(x, 1) - target) - positive * against
 
 

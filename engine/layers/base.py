@@ -55,10 +55,11 @@ class Parameter:
         """Number of elements."""
         return int(np.prod(self.shape, dtype=np.int64))
 
-    def allocate(self, arena: Arena, dtype: str) -> None:
-        """Plan memory for value and gradient."""
-        self.buffer = arena.request(self.name, self.shape, dtype, self.role)
-        self.gradient_buffer = arena.request(f"{self.name}.gradient", self.shape, dtype, self.role)
+    def allocate(self, values: Arena, gradients: Arena, dtype: str) -> None:
+        """Plan memory for value and gradient; all of a kind lie side by side."""
+        self.buffer = values.request(self.name, self.shape, dtype, self.role)
+        name = f"{self.name}.gradient"
+        self.gradient_buffer = gradients.request(name, self.shape, dtype, self.role)
 
     def attached(self) -> Buffer:
         """Return the memory.

@@ -47,6 +47,8 @@ class Site:
         int64: seed, step.
     stream : int
         A number of the layer's own for random bits.
+    convolution : str
+        How convolutions run; see `engine.ops.winograd`.
     """
 
     inputs: tuple[Buffer, ...]
@@ -58,6 +60,7 @@ class Site:
     stream: int
     make_scratch: Scratch
     update_statistics: bool = True
+    convolution: str = "direct"
     grad_output: Buffer | None = None
     grad_inputs: tuple[Buffer | None, ...] = ()
     gradients: dict[str, Buffer] = field(default_factory=dict)
@@ -118,6 +121,8 @@ class View:
     training : bool
     rates : tuple of float
         What the optimiser's kernels were given in this step; the learning rate comes first.
+    convolution : str
+        How convolutions ran.
     """
 
     def __init__(
@@ -127,6 +132,7 @@ class View:
         read: Callable[[str], Array],
         training: bool,
         rates: tuple[float, ...] = (),
+        convolution: str = "direct",
     ) -> None:
         self.layer, self.input_names, self.training, self.rates = (
             layer,
@@ -134,6 +140,7 @@ class View:
             training,
             rates,
         )
+        self.convolution = convolution
         self._read = read
         self._cache: dict[str, Array] = {}
 
@@ -185,6 +192,9 @@ class Op(ABC):
 
     inputs: ClassVar[tuple[int, int | None]] = (1, 1)
     """Least and greatest number of inputs (None: any)."""
+
+    passes_on: ClassVar[bool] = False
+    """Whether a prediction's output holds the input's numbers in the same public order."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)

@@ -186,6 +186,7 @@ class Dropout(Op):
 
     name: ClassVar[str] = "dropout"
     kernels: ClassVar[tuple[str, ...]] = ("dropout_mask", "multiply_forward", "copy")
+    passes_on: ClassVar[bool] = True
 
     probability: float
 
@@ -244,6 +245,7 @@ class Flatten(Op):
 
     name: ClassVar[str] = "flatten"
     kernels: ClassVar[tuple[str, ...]] = ("copy", "activation_to_plain", "activation_from_plain")
+    passes_on: ClassVar[bool] = True
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return (features,)."""

@@ -46,8 +46,7 @@ class BatchNorm2d(Op):
         "batch_norm_mean",
         "batch_norm_running",
         "batch_norm_forward",
-        "batch_norm_backward_weight",
-        "batch_norm_backward_bias",
+        "batch_norm_backward_sums",
         "batch_norm_backward_input",
         "batch_norm_backward_input_fixed",
         "sum_chunks",
@@ -106,24 +105,20 @@ class BatchNorm2d(Op):
             )
         else:
             mean, variance = at.state["running_mean"], at.state["running_var"]
-        partial = at.scratch("gradient_chunks", (CHUNKS, self.channels))
-        needed = at.grad_inputs[0] is not None and at.training
         launches, sums = [], {}
-        for name in ("weight", "bias"):
-            if name not in at.gradients and not needed:
-                continue
-            sums[name] = at.gradients.get(name) or at.scratch(f"{name}_sum", (self.channels,))
-            if name == "weight":
-                first = Launch(
-                    "batch_norm_backward_weight", (at.x, mean, variance, at.grad, partial), s
-                )
-            else:
-                first = Launch("batch_norm_backward_bias", (at.grad, partial), s)
-            launches += [first, Launch("sum_chunks", (partial, sums[name]))]
+        if at.gradients or (at.grad_inputs[0] is not None and at.training):
+            parts = {}
+            for name in ("weight", "bias"):
+                parts[name] = at.scratch(f"{name}_gradient_chunks", (CHUNKS, self.channels))
+                sums[name] = at.gradients.get(name) or at.scratch(f"{name}_sum", (self.channels,))
+            buffers = (at.x, mean, variance, at.grad, parts["weight"], parts["bias"])
+            launches.append(Launch("batch_norm_backward_sums", buffers, s))
+            launches += [Launch("sum_chunks", (parts[name], sums[name])) for name in sums]
         target = at.grad_inputs[0]
         if target is not None and at.training:
-            buffers = (at.x, mean, variance, weight, sums["weight"], sums["bias"], at.grad, target)
-            launches.append(Launch("batch_norm_backward_input", buffers, s))
+            totals = (weight, sums["weight"], sums["bias"])
+            inputs = (at.x, mean, variance, *totals, at.grad, target)
+            launches.append(Launch("batch_norm_backward_input", inputs, s))
         elif target is not None:
             launches.append(
                 Launch("batch_norm_backward_input_fixed", (variance, weight, at.grad, target), s)
@@ -241,7 +236,7 @@ class BatchNorm2d(Op):
         n, y, x = np.indices((grads.shape[0], *grads.shape[2:])).reshape(3, -1)
         places = np.stack([n, np.full_like(n, index[0]), y, x], 1)
         right = gather(view, "grad_output", places)
-        starts = chunked(grads.shape[0], grads.shape[2] * grads.shape[3])
+        starts = chunked(len(n), 1)
         if result == "bias.gradient":
             terms, formula = sum_terms(right, starts), "sum of the output gradient over the channel"
         else:
@@ -262,7 +257,7 @@ class BatchNorm2d(Op):
             index,
             kind="sum",
             formula=formula,
-            order=f"sample, row, column within {CHUNKS} chunks of the batch; then the chunks",
+            order=f"sample, row, column within {CHUNKS} chunks of the pixels; then the chunks",
             value=value,
             terms=terms,
             stages=(stage, Stage("= gradient", float(value))),

@@ -120,8 +120,8 @@ class MaxPool2d(_Pool2d):
     kernels: ClassVar[tuple[str, ...]] = ("max_pool2d_forward", "max_pool2d_backward")
 
     def forward(self, at: Site) -> list[Launch]:
-        """One launch; it also keeps where each maximum was."""
-        winner = at.scratch("winner", at.output.shape, "activation", integer=True)
+        """One launch; it also keeps which tap of the window each maximum was."""
+        winner = at.scratch("winner", at.output.shape, "activation")
         return [
             Launch("max_pool2d_forward", (at.x, at.output, winner), self.settings(at.x.shape[1:]))
         ]
@@ -130,8 +130,9 @@ class MaxPool2d(_Pool2d):
         """Each gradient goes to its window's maximum."""
         if at.grad_inputs[0] is None:
             return []
-        winner = at.scratch("winner", at.output.shape, "activation", integer=True)
-        return [Launch("max_pool2d_backward", (at.grad, winner, at.grad_inputs[0]))]
+        winner = at.scratch("winner", at.output.shape, "activation")
+        buffers = (at.grad, winner, at.grad_inputs[0])
+        return [Launch("max_pool2d_backward", buffers, self.settings(at.x.shape[1:]))]
 
     def explain(self, view: View, result: str, index: Index) -> Explanation:
         """Explain which cell won, or which windows an input pixel won."""
@@ -165,9 +166,12 @@ class MaxPool2d(_Pool2d):
             )
         if result == "input.gradient":
             n, c, y, x = index
-            winner = view.array("saved.winner")
-            here = y * view.input().shape[3] + x
-            won = np.argwhere(winner[n, c] == here)
+            winner = view.array("saved.winner")[n, c].astype(np.int64)
+            s = self.settings(view.input().shape[1:])
+            oy, ox = np.indices(winner.shape)
+            won_y = oy * s.stride_y + winner // s.kernel_x * s.dilation_y - s.top
+            won_x = ox * s.stride_x + winner % s.kernel_x * s.dilation_x - s.left
+            won = np.argwhere((won_y == y) & (won_x == x))
             return self.explain_sum(view, index, won, "windows that this pixel won")
         raise unknown_result(view, result)
 

@@ -151,6 +151,7 @@ class BenchCore:
 
     def close(self) -> None:
         """Leave everything in order."""
+        self._warmup.close()
         if self.trainer is not None:
             self.trainer.close()
         self._desk = None

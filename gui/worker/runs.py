@@ -204,7 +204,7 @@ def compile_forward(scheduler: Scheduler, tell: Callable[[Task], None]) -> None:
     """Compile or load what a forward pass needs, and tell each kernel."""
     from engine.program import Program
 
-    Program(scheduler.model, 1, progress=_teller("Forward kernels", tell))
+    Program(scheduler.model, 1, progress=_teller("Forward kernels", tell)).prepare(stepping=True)
     tell(Task("Forward kernels", "Forward kernels", "ready", 1, 1, True))
 
 
@@ -216,10 +216,11 @@ def _teller(title: str, tell: Callable[[Task], None]) -> Callable[[str, int, int
 
 
 class Warmup:
-    """Compiles the kernels of a training step beside the work, in a thread of its own.
+    """Compiles beside the work, in a thread of its own: a training step's kernels, then all others.
 
-    It only compiles and runs nothing; whoever needs those kernels waits for it first, so that no
-    kernel is ever compiled twice at once.
+    It only compiles and runs nothing. Who needs the kernels of training waits for them first, so
+    that no kernel is ever compiled twice at once. All others are for nets that may be opened later:
+    nobody waits for them, and they take what the processor has left.
 
     Parameters
     ----------
@@ -227,31 +228,52 @@ class Warmup:
         Takes the state for the activity list.
     """
 
-    title = "Training kernels"
+    title, rest_title = "Training kernels", "Other kernels"
 
     def __init__(self, tell: Callable[[Task], None]) -> None:
         self._tell = tell
         self._thread: threading.Thread | None = None
+        self._ready, self._stop = threading.Event(), threading.Event()
+        self._ready.set()
 
     def start(self, scheduler: Scheduler) -> None:
-        """Begin, unless one is under way."""
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(
-                target=self._compile, args=(scheduler,), name="convscope-compiler", daemon=True
-            )
-            self._thread.start()
+        """Begin with the kernels of this net; a search through all others starts over."""
+        self.wait()
+        self._end_rest()
+        self._ready.clear()
+        self._thread = threading.Thread(
+            target=self._compile, args=(scheduler,), name="convscope-compiler", daemon=True
+        )
+        self._thread.start()
 
     def wait(self) -> None:
-        """Return when nothing is compiled any more."""
+        """Return when the kernels of training are there."""
+        self._ready.wait()
+
+    def close(self) -> None:
+        """End what nobody needs any more."""
+        self._stop.set()
+
+    def _end_rest(self) -> None:
+        self._stop.set()
         if self._thread is not None:
             self._thread.join()
+        self._stop.clear()
 
     def _compile(self, scheduler: Scheduler) -> None:
+        try:
+            self._compile_training(scheduler)
+        finally:
+            self._ready.set()
+        if not self._stop.is_set():
+            self._compile_rest(scheduler.model.dtype)
+
+    def _compile_training(self, scheduler: Scheduler) -> None:
         from engine.errors import EngineError
         from engine.program import Program
 
         try:
-            Program(
+            program = Program(
                 scheduler.model,
                 1,
                 training=True,
@@ -260,10 +282,21 @@ class Warmup:
                 moments=scheduler.moments,
                 progress=_teller(self.title, self._tell),
             )
+            program.prepare()
+            program.prepare(stepping=True)
         except EngineError as error:
             self._tell(Task(self.title, self.title, str(error), 1, 1, True))
             return
         self._tell(Task(self.title, self.title, "ready", 1, 1, True))
+
+    def _compile_rest(self, dtype: str) -> None:
+        from engine.device import compile_kernels
+
+        title = self.rest_title
+        done = compile_kernels([dtype], None, _teller(title, self._tell), self._stop, True)
+        if done.compiled or done.left:
+            outcome = "ready" if not done.left else f"{done.left} are compiled when needed"
+            self._tell(Task(title, title, outcome, 1, 1, True))
 
 
 def find_sample(

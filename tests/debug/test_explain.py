@@ -24,7 +24,7 @@ from engine.losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
 from engine.optimizers import SGD, Adam, AdamW
 from engine.regularizers import L1, L2
 from engine.zoo import lenet5
-from tests.gallery import IMAGE, LAYERS, branching
+from tests.gallery import CONVOLUTIONS, IMAGE, LAYERS, branching
 from tests.tolerances import assert_same_bits
 
 BATCH = 10
@@ -45,7 +45,7 @@ OPTIMISERS: dict[str, Callable[[], Any]] = {
 }
 
 
-def around(layers: list[Any], dtype: str) -> Model:
+def around(layers: list[Any], dtype: str, convolution: str = "direct") -> Model:
     """Put layers to be looked at between two that have parameters, so that gradients flow."""
     first = Conv2d(4, 4, 1, name="before")
     return Model(
@@ -54,6 +54,7 @@ def around(layers: list[Any], dtype: str) -> Model:
         seed=1,
         device="cpu",
         dtype=dtype,
+        convolution=convolution,
     )
 
 
@@ -113,7 +114,7 @@ def check_operation(session: Any, row: Any, places: int, rng: Any) -> int:
 @pytest.mark.parametrize("name", FORMS)
 def test_layer(name: str, dtype: str) -> None:
     """Every result of every operation, right after it ran, over two batches."""
-    session = training(around(FORMS[name](), dtype))
+    session = training(around(FORMS[name](), dtype, CONVOLUTIONS.get(name, "direct")))
     rng = np.random.default_rng(0)
     while session.position.batch < 2:
         row = session.program.operations[session.position.operation]

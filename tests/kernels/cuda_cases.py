@@ -17,7 +17,7 @@ from engine.kernels.scalar import CHUNKS
 from engine.kernels.settings import (
     AdamSettings,
     Blocks,
-    Border,
+    Columns,
     DropoutSettings,
     Normalization,
     Pool,
@@ -25,6 +25,9 @@ from engine.kernels.settings import (
     Slope,
     Strength,
     Window,
+    WinogradChunks,
+    WinogradKernels,
+    WinogradTiles,
 )
 from tests import reference as ref
 
@@ -62,10 +65,6 @@ def tied(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     values = rng.integers(-2, 2, shape).astype(float)
     values.flat[7] = np.nan
     return values
-
-
-def places(height: int, width: int) -> Maker:
-    return lambda rng, shape: rng.integers(0, height * width, shape)
 
 
 def exactly(*numbers: float) -> Maker:
@@ -154,6 +153,7 @@ class Convolution:
     kernel: tuple[int, int]
     settings: ref.ConvSettings
     bias: int = 1
+    by_columns: bool = False
 
     @property
     def case(self) -> Case:
@@ -170,7 +170,23 @@ class Convolution:
         )
         weight = (out, self.x[1] // s.groups, *self.kernel)
         group_in, ky, kx = weight[1:]
-        flat = f"partial:{CHUNKS},{ky * kx * group_in * out}"
+        back: list[Any] = [
+            ("conv2d_turn_weight", ["weight", "turned"], window),
+            ("conv2d_backward_input", ["grad_output", "turned", "grad_input"], window),
+        ]
+        ahead, results = "conv2d", ["output", "grad_weight", "grad_bias", "grad_input"]
+        if self.by_columns:
+            columns = Columns(*window[:4], ky, kx, window.flip)
+            names = ["grad_output", "columns", "grad_input"]
+            back = [
+                ("conv2d_weight_columns", ["weight", "columns"], columns),
+                ("conv2d_backward_input_columns", names, columns),
+            ]
+        elif s.groups == self.x[1] == out > 1:
+            names = ["grad_output", "weight", "grad_input"]
+            ahead, back = "depthwise2d", [("depthwise2d_backward_input", names, window)]
+        else:
+            results.append("turned")
         return Case(
             self.name,
             {
@@ -179,32 +195,28 @@ class Convolution:
                 "bias": Given((out,)),
                 "output": image(*self.output),
                 "grad_output": image(*self.output),
-                "partial": Given((CHUNKS, ky, kx, group_in, out)),
+                "partial": Given((CHUNKS, *weight), "kernels"),
                 "grad_weight": Given(weight, "kernel"),
                 "bias_chunks": Given((CHUNKS, out)),
                 "grad_bias": Given((out,)),
-                "turned": Given((ky, kx, out, group_in)),
+                "turned": Given((group_in, out, ky, kx), "kernel"),
+                "columns": Given((ky * kx * group_in, out), "matrix"),
                 "grad_input": image(*self.x),
             },
             [
-                ("conv2d_forward", ["x", "weight", "bias", "output"], window),
-                ("conv2d_backward_weight", ["x", "grad_output", "partial"], window),
-                ("sum_chunks", [flat, "grad_weight"], None),
+                (f"{ahead}_forward", ["x", "weight", "bias", "output"], window),
+                (f"{ahead}_backward_weight", ["x", "grad_output", "partial"], window),
+                ("sum_chunks", ["partial", "grad_weight"], None),
                 ("conv2d_backward_bias", ["grad_output", "bias_chunks"], None),
                 ("sum_chunks", ["bias_chunks", "grad_bias"], None),
-                ("conv2d_turn_weight", ["weight", "turned"], None),
-                (
-                    "conv2d_backward_input",
-                    ["grad_output", "weight", "turned", "grad_input"],
-                    window,
-                ),
+                *back,
             ],
-            ["output", "grad_weight", "grad_bias", "turned", "grad_input"],
+            results,
         )
 
     def expected(self, dtype: str) -> dict[str, Array]:
         """Return every result from the reference loops."""
-        given = contents(self.case, dtype)
+        given, s = contents(self.case, dtype), self.settings
         x, weight, grad = given["x"], given["weight"], given["grad_output"]
         bias = given["bias"] if self.bias else None
         grad_input, grad_weight, grad_bias = ref.conv2d_backward(x, weight, grad, self.settings)
@@ -213,7 +225,7 @@ class Convolution:
             "grad_input": grad_input,
             "grad_weight": grad_weight,
             "grad_bias": grad_bias,
-            "turned": weight.transpose(2, 3, 0, 1),
+            "turned": (weight if s.flip_kernel else weight[..., ::-1, ::-1]).swapaxes(0, 1),
         }
 
 
@@ -236,6 +248,37 @@ CONVOLUTIONS = [
         ref.ConvSettings((1, 2), (0, 0, 1, 0), (1, 1), 2, True),
         bias=0,
     ),
+    Convolution(
+        "by columns",
+        (3, 2, 5, 7),
+        (3, 3, 3, 4),
+        (3, 2),
+        ref.ConvSettings((2, 2), (1, 1, 0, 2)),
+        by_columns=True,
+    ),
+    Convolution(
+        "by columns, flipped",
+        (1, 1, 4, 4),
+        (1, 2, 3, 4),
+        (2, 1),
+        ref.ConvSettings(flip_kernel=True),
+        by_columns=True,
+    ),
+    Convolution(
+        "depthwise",
+        (9, 3, 5, 6),
+        (9, 3, 3, 4),
+        (3, 2),
+        ref.ConvSettings((2, 1), (1, 1, 0, 0), (1, 2), 3),
+    ),
+    Convolution(
+        "depthwise, flipped",
+        (2, 2, 3, 4),
+        (2, 2, 2, 2),
+        (2, 3),
+        ref.ConvSettings((1, 1), (0, 0, 0, 0), (1, 1), 2, True),
+        bias=0,
+    ),
     Convolution("one of everything", (1, 1, 1, 1), (1, 1, 1, 1), (1, 1), ref.ConvSettings()),
 ]
 
@@ -247,13 +290,13 @@ def pool_case(name: str, s: Pool, x: tuple[int, ...], out: tuple[int, ...]) -> l
         {
             "x": image(*x, fill=tied),
             "output": image(*out),
-            "winner": Given(out, "activation", places(1, 1), integer=True),
+            "winner": image(*out),
             "grad_output": image(*out),
             "grad_input": image(*x),
         },
         [
             ("max_pool2d_forward", ["x", "output", "winner"], s),
-            ("max_pool2d_backward", ["grad_output", "winner", "grad_input"], None),
+            ("max_pool2d_backward", ["grad_output", "winner", "grad_input"], s),
         ],
         ["output", "winner", "grad_input"],
     )
@@ -314,6 +357,50 @@ POOLS = [
     adaptive_case((2, 3, 5, 7), (2, 3, 3, 2)),
     adaptive_case((1, 2, 3, 2), (1, 2, 5, 3)),
 ]
+
+
+def winograd_case(tile: int, chunks: int, flip: int, bias: int) -> Case:
+    """All passes of a padded convolution; the last tiles reach beyond the image."""
+    n, c, o, size = 3, 2, 3, tile + 2
+    x, out, pad = (n, c, 5, 6), (n, o, 5, 7), (0, 2)
+    return Case(
+        f"winograd, tiles of {tile}, {chunks} chunks, flip {flip}, bias {bias}",
+        {
+            "x": image(*x),
+            "weight": Given((o, c, 3, 3), "kernel"),
+            "bias": Given((o,)),
+            "transformed": Given((o, c, size, size), "kernel"),
+            "turned": Given((c, o, size, size), "kernel"),
+            "output": image(*out),
+            "grad_output": image(*out),
+            "grad_input": image(*x),
+            "partial": Given((chunks, o, c, 3, 3), "kernels"),
+        },
+        [
+            ("winograd_weight", ["weight", "transformed"], WinogradKernels(tile, c, o, 0, flip)),
+            ("winograd_weight", ["weight", "turned"], WinogradKernels(tile, c, o, 1, 1 - flip)),
+            (
+                "winograd_convolve",
+                ["x", "transformed", "bias", "output"],
+                WinogradTiles(tile, *pad, bias),
+            ),
+            (
+                "winograd_convolve",
+                ["grad_output", "turned", "bias", "grad_input"],
+                WinogradTiles(tile, 2 - pad[0], 2 - pad[1], 0),
+            ),
+            (
+                "winograd_backward_weight",
+                ["x", "grad_output", "partial"],
+                WinogradChunks(tile, *pad, chunks, flip),
+            ),
+        ],
+        ["transformed", "turned", "output", "grad_input", "partial"],
+        exact=True,
+    )
+
+
+WINOGRADS = [winograd_case(2, 8, 1, 0), winograd_case(4, 2, 0, 1)]
 
 SHAPE = (3, 2, 3, 5)
 
@@ -377,12 +464,24 @@ NORMS = [
         "output",
         NORMALIZATION,
     ),
-    planes("batch_norm_backward_bias", ["grad_output", "partial"], "partial", NORMALIZATION),
-    planes(
-        "batch_norm_backward_weight",
-        ["x", "mean", "variance", "grad_output", "partial"],
-        "partial",
-        NORMALIZATION,
+    Case(
+        "batch_norm_backward_sums",
+        {
+            "x": image(*SHAPE),
+            "mean": Given((2,)),
+            "variance": Given((2,), fill=positive),
+            "grad_output": image(*SHAPE),
+            "weight_partial": Given((CHUNKS, 2)),
+            "bias_partial": Given((CHUNKS, 2)),
+        },
+        [
+            (
+                "batch_norm_backward_sums",
+                ["x", "mean", "variance", "grad_output", "weight_partial", "bias_partial"],
+                NORMALIZATION,
+            )
+        ],
+        ["weight_partial", "bias_partial"],
     ),
     planes(
         "batch_norm_backward_input",
@@ -435,7 +534,7 @@ OTHERS = [
             "bias": Given((5,)),
             "output": Given((3, 5)),
             "grad_output": Given((3, 5)),
-            "turned": Given((5, 7)),
+            "turned": Given((7, 5), "matrix"),
             "grad_input": Given((3, 7)),
             "grad_weight": Given((5, 7), "matrix"),
             "grad_bias": Given((5,)),
@@ -443,7 +542,7 @@ OTHERS = [
         [
             ("dense_forward", ["x", "weight", "bias", "output"], None),
             ("dense_turn_weight", ["weight", "turned"], None),
-            ("dense_backward_input", ["grad_output", "weight", "turned", "grad_input"], None),
+            ("dense_backward_input", ["grad_output", "turned", "grad_input"], None),
             ("dense_backward_weight", ["x", "grad_output", "grad_weight"], None),
             ("dense_backward_bias", ["grad_output", "grad_bias"], None),
         ],
@@ -479,17 +578,28 @@ OTHERS = [
         {
             "logits": Given(ROWS),
             "target": Given(ROWS, fill=one_hot),
+            "exponentials": Given(ROWS),
+            "totals": Given((3, 2)),
+            "masses": Given((3, 2)),
             "losses": Given((3, 2)),
             "scales": Given((3, 2), fill=positive),
             "grad": Given(ROWS),
             "value": Given((1,)),
         },
         [
-            ("cross_entropy_forward", ["logits", "target", "losses"], None),
+            (
+                "cross_entropy_forward",
+                ["logits", "target", "exponentials", "totals", "masses", "losses"],
+                None,
+            ),
             ("sum_losses", ["losses", "scales", "value"], None),
-            ("cross_entropy_backward", ["logits", "target", "scales", "grad"], None),
+            (
+                "cross_entropy_backward",
+                ["target", "exponentials", "totals", "masses", "scales", "grad"],
+                None,
+            ),
         ],
-        ["losses", "value", "grad"],
+        ["exponentials", "totals", "masses", "losses", "value", "grad"],
     ),
     Case(
         "penalties",
@@ -574,13 +684,6 @@ OTHERS = [
         ["plain", "y"],
         exact=True,
     ),
-    Case(
-        "activation_to_halo",
-        {"x": image(2, 3, 2, 5), "haloed": image(2, 3, 6, 8)},
-        [("activation_to_halo", ["x", "haloed"], Border(3, 1))],
-        ["haloed"],
-        exact=True,
-    ),
 ]
 
-CASES = [*POOLS, *ELEMENTWISE, *NORMS, *OTHERS]
+CASES = [*POOLS, *WINOGRADS, *ELEMENTWISE, *NORMS, *OTHERS]

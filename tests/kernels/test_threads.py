@@ -39,6 +39,12 @@ from tests.tolerances import assert_same_bits
 COUNT, CLASSES = 22, 5
 
 
+@pytest.fixture(autouse=True)
+def every_row_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These nets are so small that one thread would run them alone."""
+    monkeypatch.setattr("engine.kernels.cpu.backend.SHARED_FROM_US", 0.0)
+
+
 def everything(threads: int, dtype: str = "float32") -> Model:
     """A net with every kind of layer in it; sizes that no number of threads divides."""
     x = Input((3, 11, 13))

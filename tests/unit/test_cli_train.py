@@ -40,6 +40,20 @@ def test_json_ends_with_the_accuracy(convscope: CommandLine, digits_npz: Path, t
     assert checked["loss"] == pytest.approx(end["loss"])
 
 
+def test_the_way_to_convolve_is_kept(convscope: CommandLine, digits_npz: Path, tmp_path: Path):
+    path = tmp_path / "run.safetensors"
+    words = ("train", *NET, "--data", digits_npz, "--epochs", 1, "--output", path)
+    lines = convscope.good(*words, "--convolution", "winograd2", "--json").objects
+    assert lines[0]["convolution"] == "winograd2"
+    assert load(path).model.convolution == "winograd2"
+    assert convscope.good("info", path, "--json").objects[0]["convolution"] == "winograd2"
+    more = ("train", "--resume", path, "--data", digits_npz, "--batch-size", 32, "--epochs", 2)
+    assert "--resume" in convscope.wrong(*more, "--convolution", "direct")
+    convscope.good(*more, "--output", path)
+    assert load(path).model.convolution == "winograd2"
+    assert "winograd3" in convscope.wrong("train", *NET, "--convolution", "winograd3")
+
+
 def test_it_learns(convscope: CommandLine, digits_npz: Path):
     lines = convscope.good("train", *NET, "--data", digits_npz, "--epochs", 12, "--json").objects
     assert lines[-1]["accuracy"] > 0.5  # by chance it would be 0.1

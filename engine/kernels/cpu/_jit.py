@@ -10,111 +10,46 @@ no network costs a compilation, and a kernel is compiled at most once per dtype 
 from __future__ import annotations
 
 import functools
-import hashlib
-import os
-import types as python_types
-from collections.abc import Callable
-from pathlib import Path
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numba
 import numpy as np
 from numba import types
 from numba.core import cgutils
-from numba.np import arrayobj
 
-from engine.kernels.intrinsics import emitted
+from engine.kernels.cpu._native import OPTIONS, Called, Native
 from engine.kernels.types import Signature, real_fields, signature_of
 from engine.typing import Array
 
 # Numba makes these options when it is imported, so no type knows them.
 _options: Any = numba.config
 JIT_DISABLED = bool(_options.DISABLE_JIT)
-FLAGS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
-CACHE_VERSION = 1
-SHARED = ("arithmetic", "intrinsics", "scalar", "settings", "types")
-"""Modules beside this package whose code is compiled into kernels."""
-
-
-def cache_folder() -> Path:
-    """Return the folder for compiled kernels: one per state of the shared sources, Numba and CPU.
-
-    Numba notices when the file of a kernel changes, but not when a function that it calls has
-    changed in another file. So the folder's name carries a hash of the files that kernels share.
-    """
-    here = Path(__file__).parent
-    shared = [here.parent / f"{name}.py" for name in SHARED]
-    digest = hashlib.sha256()
-    for path in sorted([*shared, *here.glob("_*.py")]):
-        digest.update(path.read_bytes())
-    machine = f"{CACHE_VERSION} {numba.__version__} {np.__version__}"
-    digest.update(machine.encode())
-    base = os.environ.get("CONVSCOPE_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
-    home = Path(base) if base else Path.home() / ".cache"
-    return home / "convscope" / f"kernels-{digest.hexdigest()[:16]}"
-
-
-def _use_cache_folder() -> None:
-    """Point Numba's cache at our folder, unless the user chose one or it is not writable."""
-    if os.environ.get("NUMBA_CACHE_DIR"):
-        return
-    folder = cache_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".write-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError:
-        FLAGS["cache"] = False
-        return
-    _options.CACHE_DIR = str(folder)
-
-
-_use_cache_folder()
+FLAGS: dict[str, Any] = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""Of helpers: only compiled code calls them."""
+WORK_BYTES = 2 * 1024 * 1024
+"""Scratch of one thread: what kernels get as `work`."""
 
 
 def inline(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a helper that kernels call; LLVM decides whether to inline it."""
+    """Compile a helper that kernels call; LLVM decides whether to inline it.
+
+    It cannot be called from Python unless the JIT is switched off: see `called`.
+    """
     compiled: Callable[..., Any] = numba.njit(**FLAGS)(function)
     return compiled
 
 
-_SIGNATURES: dict[str, tuple[Signature, types.Float]] = {}
+def called(function: Callable[..., int]) -> Callable[..., int]:
+    """Compile a function of integers that Python calls; see `_native.Called`."""
+    return function if JIT_DISABLED else Called(function)
 
 
-@functools.partial(emitted, prefer_literal=True)
-def _unpack(typing_context: Any, words: Any, key: Any) -> Any:
-    """Build the tuple of a kernel's arrays and settings from its table words."""
-    signature, real = _SIGNATURES[key.literal_value]
-    members: list[Any] = [
-        types.Array(types.int64 if kind.number == "integer" else real, max(kind.rank, 1), "C")
-        for kind in signature.arrays
-    ]
-    settings_type = _settings_type(signature, real)
-    if settings_type is not None:
-        members.append(settings_type)
-    result = types.Tuple(members)
-
-    def generate(context: Any, builder: Any, function_signature: Any, arguments: Any) -> Any:
-        cursor = _WordCursor(context, builder, arguments[0])
-        values = [
-            _build_array(context, builder, cursor, member)
-            for member in members[: len(signature.arrays)]
-        ]
-        if settings_type is not None:
-            fields = [cursor.scalar(field) for field in settings_type]
-            values.append(context.make_tuple(builder, settings_type, fields))
-        return context.make_tuple(builder, result, values)
-
-    return result(words, key), generate
-
-
-def _settings_type(signature: Signature, real: types.Float) -> Any:
+def _settings_type(settings: type[tuple[Any, ...]], real: types.Float) -> Any:
     """Return the Numba type of a kernel's settings: ints are int64, floats the program's dtype."""
-    if signature.settings is None:
-        return None
-    fields = [real if is_real else types.int64 for is_real in real_fields(signature.settings)]
-    return types.NamedTuple(fields, signature.settings)
+    fields = [real if is_real else types.int64 for is_real in real_fields(settings)]
+    return types.NamedTuple(fields, settings)
 
 
 class _WordCursor:
@@ -140,6 +75,8 @@ class _WordCursor:
 
 def _build_array(context: Any, builder: Any, cursor: _WordCursor, kind: Any) -> Any:
     """Emit an array structure over foreign memory: no owner, hence no reference counting."""
+    from numba.np import arrayobj  # what only the compiler needs is imported by it alone
+
     structure = arrayobj.make_array(kind)(context, builder)
     address = builder.inttoptr(cursor.word(), structure.data.type)
     shape = [cursor.word() for _ in range(kind.ndim)]
@@ -159,11 +96,6 @@ def _build_array(context: Any, builder: Any, cursor: _WordCursor, kind: Any) -> 
     return structure._getvalue()
 
 
-def _entry_template(words: Any, thread: Any, threads: Any) -> None:
-    # The three names below are filled in per kernel by `Kernel.entry`.
-    _kernel(*_unpack(words, _key), thread, threads)  # type: ignore[name-defined]  # noqa: F821
-
-
 class Kernel:
     """A CPU kernel: its readable source, and its compiled entry per dtype.
 
@@ -176,21 +108,33 @@ class Kernel:
     truth : Kernel or None
         The same kernel as plain loops, where `function` is not readable or cannot run uncompiled.
     needs : callable or None
-        Called with the dtype before compiling or loading: provides what the code calls by name.
+        Called with the dtype: returns what the code calls by name.
     """
 
     def __init__(
         self,
         function: Callable[..., None],
         truth: Kernel | None = None,
-        needs: Callable[[str], object] | None = None,
+        needs: Callable[[str], Sequence[Native]] | None = None,
     ) -> None:
         self.function = function
         self.truth, self._needs = truth, needs
         self.name = function.__name__
-        self.signature = signature_of(function)
-        self._entries: dict[str, Any] = {}
+        self._natives: dict[str, Native] = {}
         functools.update_wrapper(self, function)
+
+    @functools.cached_property
+    def signature(self) -> Signature:
+        """What it takes; read when first asked for, since most kernels of a run are not used."""
+        found = signature_of(self.function)
+        if self.truth is not None and found != self.truth.signature:
+            raise TypeError(f"{self.name}: the fast and the plain kernel must have one signature")
+        return found
+
+    @functools.cached_property
+    def works(self) -> bool:
+        """Whether it takes the thread's own scratch."""
+        return "work" in inspect.signature(self.function).parameters
 
     def __call__(self, *arguments: Any) -> None:
         self.source(*arguments)
@@ -200,36 +144,52 @@ class Kernel:
         """The readable version: plain loops in Python."""
         return self.function if self.truth is None else self.truth.function
 
-    @functools.cached_property
-    def compiled(self) -> Any:
-        """The Numba dispatcher of the kernel, without specialisations yet."""
-        return numba.njit(**{**FLAGS, "cache": False})(self.function)
+    def natives(self, dtype: str) -> list[Native]:
+        """Return all that has to be compiled for ``"float32"`` or ``"float64"``, itself last."""
+        if dtype not in self._natives:
+            self._natives[dtype] = self._native(dtype)
+        needed = [] if self._needs is None else self._needs(dtype)
+        return [*needed, self._natives[dtype]]
 
     def entry(self, dtype: str) -> int:
-        """Compile for ``"float32"`` or ``"float64"``, or read from the cache; return the address.
+        """Compile for a dtype, or read from the cache; return the address of the entry.
 
         The compiled entry is kept as long as the kernel: its address stands in program tables.
         """
-        if dtype not in self._entries:
-            if self._needs is not None:
-                self._needs(dtype)
-            self._entries[dtype] = self._compile(dtype)
-        return int(self._entries[dtype].address)
+        return [native.address for native in self.natives(dtype)][-1]
 
-    def _compile(self, dtype: str) -> Any:
-        key = f"{self.name}_{dtype}" + ("" if self.truth is None else "_fast")
-        _SIGNATURES[key] = (self.signature, types.float32 if dtype == "float32" else types.float64)
-        # Numba files cached code by name, source file and first line: give the entry the kernel's.
-        code = _entry_template.__code__.replace(
-            co_name=f"entry_{key}",
-            co_qualname=f"entry_{key}",
-            co_filename=self.function.__code__.co_filename,
-            co_firstlineno=self.function.__code__.co_firstlineno,
-        )
-        names = {"_kernel": self.compiled, "_unpack": _unpack, "_key": key, "__name__": __name__}
-        function = python_types.FunctionType(code, names, f"entry_{key}")
-        signature = types.void(types.CPointer(types.int64), types.int64, types.int64)
-        return numba.cfunc(signature, cache=FLAGS["cache"], error_model="numpy")(function)
+    def _native(self, dtype: str) -> Native:
+        real = types.float32 if dtype == "float32" else types.float64
+        arguments: list[Any] = [
+            types.Array(types.int64 if kind.number == "integer" else real, max(kind.rank, 1), "C")
+            for kind in self.signature.arrays
+        ]
+        if self.signature.settings is not None:
+            arguments.append(_settings_type(self.signature.settings, real))
+        unpack = functools.partial(_unpack, tuple(arguments), self.works)
+        numbers = [types.int64] * (3 if self.works else 2)
+        name = f"{self.name}_{dtype}" + ("" if self.truth is None else "_fast")
+        entry = types.CPointer(types.int64), types.int64, types.int64
+        return Native(name, self.function, [*arguments, *numbers], types.none, entry, unpack)
+
+
+def _unpack(
+    kinds: tuple[Any, ...], works: bool, context: Any, builder: Any, entry: Sequence[Any]
+) -> list[Any]:
+    """Emit a kernel's arguments from those of its entry: table words, thread and threads."""
+    words, thread, threads = entry
+    cursor = _WordCursor(context, builder, words)
+    values: list[Any] = []
+    for kind in kinds:
+        if isinstance(kind, types.Array):
+            values.append(_build_array(context, builder, cursor, kind))
+        else:
+            fields = [cursor.scalar(field) for field in kind]
+            values.append(context.make_tuple(builder, kind, fields))
+    if works:
+        scratch = context.get_constant(types.int64, WORK_BYTES)
+        values.append(builder.add(cursor.word(), builder.mul(thread, scratch)))
+    return [*values, thread, threads]
 
 
 KERNELS: dict[str, Kernel] = {}
@@ -247,8 +207,13 @@ def plain(function: Callable[..., None]) -> Kernel:
     return Kernel(function)
 
 
-def pack(kernel: Kernel, arrays: list[Array], settings: tuple[Any, ...] | None) -> list[int]:
-    """Return the table words of one launch, in the order `_unpack` reads them."""
+def pack(
+    kernel: Kernel, arrays: list[Array], settings: tuple[Any, ...] | None, work: int = 0
+) -> list[int]:
+    """Return the table words of one launch, in the order `_unpack` reads them.
+
+    `work` is the address of the team's scratch, `WORK_BYTES` per thread, for kernels that take it.
+    """
     words: list[int] = []
     for array in arrays:
         words.append(array.ctypes.data)
@@ -256,4 +221,6 @@ def pack(kernel: Kernel, arrays: list[Array], settings: tuple[Any, ...] | None) 
     if settings is not None:
         for is_real, value in zip(real_fields(type(settings)), settings, strict=True):
             words.append(int(np.float64(value).view(np.int64)) if is_real else int(value))
+    if kernel.works:
+        words.append(work)
     return words

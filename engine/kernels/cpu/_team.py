@@ -1,15 +1,22 @@
 """The persistent team of threads that runs rows of the operation table.
 
-Each thread enters one `nogil` function for a whole range of rows and meets the others at a barrier
-after every row: no GIL inside a step, no threading layer, and nothing that aborts when two Python
-threads use it (a lock orders them). Workers sleep in a queue between runs.
+The caller's thread leads. It walks the rows inside one `nogil` function: a row of little work it
+runs alone; for any other it calls the workers and shares the row with those that answer at once. So
+nothing waits for a thread that sleeps or that the system has put aside, a run of small rows
+disturbs nobody, and no result depends on who took part, because no kernel's bits depend on the
+number of threads.
+
+Hand-over: a new number in `CALL` calls for a row; a worker answers by counting itself into the same
+word, which also gives it a number. The leader then publishes a *ticket* (call, team size). Whoever
+has a number below that size runs the row and counts itself into `ARRIVED`, for which the leader
+waits. After a run workers look out for the next one for a while, then sleep.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
-import queue
 import sys
 import threading
 from typing import Any
@@ -18,17 +25,37 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 
-from engine.kernels.cpu._jit import JIT_DISABLED, inline
+from engine.kernels.cpu._jit import JIT_DISABLED, called, inline
 from engine.kernels.intrinsics import emitted
 from engine.typing import Array
 
-ARRIVED, GENERATION, DONE = 0, 8, 16
-"""Words of the control block, one cache line each."""
-CONTROL_WORDS = 24
-SPINS = 3000
-"""Turns a waiting thread spins before it gives its time slice away (measured: about 10 us)."""
+CALL, TICKET, ARRIVED, AWAKE, BUSY = (128 * number for number in range(5))
+"""Places of the control block in bytes, each on cache lines of its own.
+
+The call and who has answered; the call that is closed; who is through with its row; how many
+workers are not asleep; whether a run is under way.
+"""
+ROW = TICKET + 8
+"""The address of the row, beside its ticket."""
+CONTROL_BYTES = 128 * 5
+STOP, DONE = 0, 128
+"""Places of a program's own block: the row to stop before (0: none), and the finished rows."""
+WATCH_BYTES = 256
+ROW_BYTES = 24
+"""A row: address of the kernel's entry, address of its words, 1 if one thread runs it alone."""
+
+MEMBER_BITS = 10
+MEMBERS = (1 << MEMBER_BITS) - 1
+"""A call and a ticket are a number that grows, and below it a count of members."""
+
+PATIENCE = 150
+"""Turns the leader waits for an answer (some 2 us): a thread that runs takes a tenth of that."""
+SPINS = 600
+"""Turns a waiting thread spins before it offers its time slice to others (some 8 us)."""
+IDLE_TURNS = 6000
+"""Turns a worker looks out for the next run before it sleeps (some 80 us if nobody else wants the
+core). Waking a sleeping thread takes 20 to 60 us, a whole step of a small net 150."""
 
 
 def _name_yield_for_llvm() -> None:
@@ -44,16 +71,65 @@ _name_yield_for_llvm()
 _yield = types.ExternalFunction("convscope_yield", types.int32())
 
 
+def _pointer(builder: Any, address: Any) -> Any:
+    return builder.inttoptr(address, ir.IntType(64).as_pointer())
+
+
 @emitted
-def _add(typing_context: Any, words: Any, place: Any, value: Any) -> Any:
-    """Emit an atomic add to ``words[place]``; the value before it is returned."""
+def _load(typing_context: Any, address: Any) -> Any:
+    """Emit an atomic load; what others wrote before they stored the value is seen after it."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = context.make_array(words)(context, builder, arguments[0])
-        pointer = cgutils.gep(builder, array.data, arguments[1])
-        return builder.atomic_rmw("add", pointer, arguments[2], "seq_cst")
+        return builder.load_atomic(_pointer(builder, arguments[0]), "acquire", 8)
 
-    return types.int64(words, types.int64, types.int64), generate
+    return types.int64(types.int64), generate
+
+
+@emitted
+def _store(typing_context: Any, address: Any, value: Any) -> Any:
+    """Emit an atomic store; whoever loads the value sees all that was written before."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.store_atomic(arguments[1], _pointer(builder, arguments[0]), "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@emitted
+def _add(typing_context: Any, address: Any, value: Any) -> Any:
+    """Emit an atomic add; the value before it is returned."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _pointer(builder, arguments[0])
+        return builder.atomic_rmw("add", pointer, arguments[1], "acq_rel")
+
+    return types.int64(types.int64, types.int64), generate
+
+
+@emitted
+def _replace(typing_context: Any, address: Any, expected: Any, value: Any) -> Any:
+    """Emit an atomic "store if it still holds this"; return whether it did."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _pointer(builder, arguments[0])
+        both = builder.cmpxchg(pointer, arguments[1], arguments[2], "acq_rel", "acquire")
+        return builder.extract_value(both, 1)
+
+    return types.boolean(types.int64, types.int64, types.int64), generate
+
+
+@emitted
+def _relax(typing_context: Any) -> Any:
+    """Emit the processor's hint that this is a waiting loop, where it has one."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if llvm.get_process_triple().startswith(("x86_64", "i686", "i386")):
+            nothing = ir.FunctionType(ir.VoidType(), [])
+            builder.call(builder.module.declare_intrinsic("llvm.x86.sse2.pause", (), nothing), [])
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
 @emitted
@@ -72,37 +148,99 @@ def _call(typing_context: Any, address: Any, words: Any, thread: Any, threads: A
 
 
 @inline
-def _barrier(control: Array, threads: int) -> None:
-    """Wait until all threads of the team are here."""
-    generation = _add(control, GENERATION, 0)
-    if _add(control, ARRIVED, 1) == threads - 1:
-        control[ARRIVED] = 0
-        _add(control, GENERATION, 1)
-        return
-    spins = 0
-    while _add(control, GENERATION, 0) == generation:
-        spins += 1
-        if spins > SPINS:
-            _yield()
+def _gather(control: int, row: int, workers: int) -> int:
+    """Call for a row and return how many threads share it, the leader included."""
+    call = (_load(control + CALL) >> MEMBER_BITS) + 1
+    _store(control + CALL, call << MEMBER_BITS)
+    turns = 0
+    while turns < PATIENCE and (_load(control + CALL) & MEMBERS) < workers:
+        _relax()
+        turns += 1
+    size = 1 + (_load(control + CALL) & MEMBERS)
+    _store(control + ARRIVED, 0)
+    _store(control + ROW, row)
+    _store(control + TICKET, call << MEMBER_BITS | size)
+    return int(size)
 
 
-@inline
-def run_rows(rows: Array, start: int, stop: int, control: Array, thread: int, threads: int) -> None:
-    """Run table rows ``start..stop``; every thread of the team calls this with its own number.
+@called
+def lead(rows: int, start: int, stop: int, control: int, watch: int, threads: int) -> int:
+    """Run table rows ``start..stop`` with whoever is awake; return the row it stopped before.
 
     Parameters
     ----------
-    rows : int64 array, shape (rows, 2)
-        Address of the kernel's entry and address of its words.
-    control : int64 array, shape (CONTROL_WORDS,)
-        Barrier state; ``control[DONE]`` counts finished rows for whoever watches.
+    rows : int
+        Address of the table.
+    control, watch : int
+        Addresses of the team's and of the program's block.
+    threads : int
+        1: share nothing.
     """
-    for row in range(start, stop):
-        _call(rows[row, 0], rows[row, 1], thread, threads)
-        if threads > 1:
-            _barrier(control, threads)
-        if thread == 0:
-            control[DONE] = row + 1
+    if threads > 1:
+        _store(control + BUSY, 1)
+    number = start
+    while number < stop and number >= _load(watch + STOP):
+        row, size = rows + number * ROW_BYTES, 1
+        if threads > 1 and _load(row + 16) == 0:
+            workers = _load(control + AWAKE)
+            if workers > 0:
+                size = _gather(control, row, workers)
+        _call(_load(row), _load(row + 8), 0, size)
+        spins = 0
+        while size > 1 and _load(control + ARRIVED) < size - 1:
+            _relax()
+            spins += 1
+            if spins > SPINS:
+                _yield()
+        number += 1
+        _store(watch + DONE, number)
+    if threads > 1:
+        _store(control + BUSY, 0)
+    return number
+
+
+@inline
+def _answer(control: int, call: int, member: int, ticket: int) -> None:
+    """Wait until a call is closed and run its row if this member is part of the team.
+
+    `ticket` is one from before the answer.
+    """
+    spins = 0
+    while ticket >> MEMBER_BITS < call:
+        _relax()
+        spins += 1
+        if spins > SPINS:
+            _yield()
+        ticket = _load(control + TICKET)
+    if ticket >> MEMBER_BITS == call and member < ticket & MEMBERS:
+        row = _load(control + ROW)
+        _call(_load(row), _load(row + 8), member, ticket & MEMBERS)
+        _add(control + ARRIVED, 1)
+
+
+@called
+def serve(control: int, seen: int) -> int:
+    """Answer calls after number `seen` until none comes for a while; return the last one."""
+    _add(control + AWAKE, 1)
+    turns = spins = 0
+    while turns < IDLE_TURNS:
+        now = _load(control + CALL)
+        if now >> MEMBER_BITS == seen:
+            _relax()
+            spins += 1
+            if _load(control + BUSY) == 0:
+                turns += 1
+            if spins > SPINS and (spins % 64 == 0 or turns == 0):
+                _yield()
+            continue
+        # Who answers after the ticket finds its own number in it, and is too late.
+        ticket = _load(control + TICKET)
+        if _replace(control + CALL, now, now + 1):
+            seen = now >> MEMBER_BITS
+            _answer(control, seen, (now & MEMBERS) + 1, ticket)
+        turns = spins = 0
+    _add(control + AWAKE, -1)
+    return seen
 
 
 def available_threads() -> int:
@@ -115,50 +253,87 @@ def available_threads() -> int:
     return os.cpu_count() or 1
 
 
+def aligned(size: int) -> Array:
+    """Return zeroed bytes that start on a multiple of 128 (two cache lines)."""
+    memory = np.zeros(size + 128, np.uint8)
+    start = -memory.ctypes.data % 128
+    return memory[start : start + size]
+
+
 class Team:
     """`threads` threads that run rows together: the caller's own and ``threads - 1`` workers.
 
     Parameters
     ----------
     threads : int
-        At least 1. Workers are daemon threads, started at the first run.
+        At least 1. Workers are daemon threads, started at the first run that has work for them.
     """
 
     def __init__(self, threads: int) -> None:
-        self.threads = threads
-        self._control = np.zeros(CONTROL_WORDS, np.int64)
-        self._inboxes: list[queue.SimpleQueue[tuple[Array, int, int] | None]] = []
+        self.threads = min(threads, MEMBERS)
         self._lock = threading.Lock()
-        self._process = os.getpid()
+        self._start_over()
 
-    def run(self, rows: Array, start: int, stop: int) -> None:
-        """Run rows ``start..stop`` and return when all threads are through."""
+    def _start_over(self) -> None:
+        self._process = os.getpid()
+        self._control = aligned(CONTROL_BYTES)
+        self._address = self._control.ctypes.data
+        self._awake = self._control[AWAKE : AWAKE + 8].view(np.int64)
+        self._beds: list[threading.Lock] = []
+
+    def run(self, rows: int, start: int, stop: int, watch: int, shared: bool) -> int:
+        """Run rows ``start..stop``; return the row it was told to stop before, else `stop`.
+
+        Parameters
+        ----------
+        rows, watch : int
+            Addresses of the table and of the program's own block.
+        start, stop : int
+        shared : bool
+            Whether any of the rows is worth sharing.
+        """
         with self._lock:
             if self._process != os.getpid():
                 # A forked child has no worker threads; start a team of its own.
-                self._inboxes, self._process = [], os.getpid()
-                self._control[:] = 0
-            if self.threads > 1 and not self._inboxes:
+                self._start_over()
+            if not shared or self.threads == 1:
+                return int(lead(rows, start, stop, self._address, watch, 1))
+            if len(self._beds) < self.threads - 1:
                 self._start_workers()
-            for inbox in self._inboxes:
-                inbox.put((rows, start, stop))
-            run_rows(rows, start, stop, self._control, 0, self.threads)
-            # The last barrier has been passed by all: no worker touches the rows any more.
+            if self._awake[0] < self.threads - 1:
+                self._wake()
+            # It comes back when all threads are through: no worker touches the rows any more.
+            return int(lead(rows, start, stop, self._address, watch, self.threads))
+
+    def _wake(self) -> None:
+        """Get workers out of bed. One that was up already turns round once more; no harm."""
+        for bed in self._beds:
+            if bed.locked():
+                with contextlib.suppress(RuntimeError):
+                    bed.release()
 
     def _start_workers(self) -> None:
-        # Compile before any worker can ask for it: Numba's lock would stall the barrier.
-        run_rows(np.zeros((1, 2), np.int64), 0, 0, self._control, 0, 1)
+        # Compile before any worker can ask for it: Numba's lock would stall the run.
+        lead(0, 0, 0, self._address, self._address, 1)
+        serve.native.address  # type: ignore[attr-defined]  # noqa: B018
         for number in range(1, self.threads):
-            inbox: queue.SimpleQueue[tuple[Array, int, int] | None] = queue.SimpleQueue()
-            self._inboxes.append(inbox)
+            bed = threading.Lock()
+            bed.acquire()
+            self._beds.append(bed)
             threading.Thread(
-                target=self._work, args=(inbox, number), name=f"convscope-{number}", daemon=True
+                target=_work,
+                args=(bed, self._control),
+                name=f"convscope-{number}",
+                daemon=True,
             ).start()
 
-    def _work(self, inbox: queue.SimpleQueue[tuple[Array, int, int] | None], thread: int) -> None:
-        while (job := inbox.get()) is not None:
-            rows, start, stop = job
-            run_rows(rows, start, stop, self._control, thread, self.threads)
+
+def _work(bed: threading.Lock, control: Array) -> None:
+    """Sleep until the bed's lock is released, then serve: the life of a worker."""
+    seen, address = 0, control.ctypes.data
+    while True:
+        bed.acquire()
+        seen = serve(address, seen)
 
 
-__all__ = ["JIT_DISABLED", "Team", "available_threads"]
+__all__ = ["JIT_DISABLED", "Team", "aligned", "available_threads"]

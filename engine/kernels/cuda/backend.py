@@ -7,7 +7,7 @@ import importlib
 import math
 import pkgutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,18 @@ from engine.kernels.cuda._compat import (
 from engine.kernels.cuda._index import LARGEST
 from engine.kernels.cuda._jit import KERNELS, Kernel, typed_settings
 from engine.kernels.cuda._launch import launch_size
-from engine.kernels.launch import Arena, Backend, Buffer, Executable, Launch, Progress, Role
+from engine.kernels.launch import (
+    Arena,
+    Backend,
+    Buffer,
+    Executable,
+    Launch,
+    Life,
+    Progress,
+    Role,
+    is_alive,
+    offsets,
+)
 from engine.kernels.types import ArrayKind
 from engine.typing import Array, Shape
 
@@ -57,6 +68,11 @@ class CudaBuffer(Buffer):
         super().__init__(name, shape, dtype, role, tuple(range(len(shape))))
         self._stream, self._base = stream, base
         self._flat: Any = None
+
+    @property
+    def root(self) -> Buffer:
+        """The buffer whose memory this one shows under another shape; itself if none."""
+        return self if self._base is None else self._base.root
 
     @property
     def flat(self) -> Any:
@@ -146,8 +162,8 @@ class CudaArena(Arena):
         self._buffers.append(buffer)
         return buffer
 
-    def commit(self) -> int:
-        """Allocate everything that was requested; return the size in bytes.
+    def commit(self, lives: Mapping[Buffer, Life] | None = None) -> int:
+        """Allocate everything that was requested; see `Arena.commit`.
 
         Raises
         ------
@@ -155,15 +171,16 @@ class CudaArena(Arena):
             If the device has no room for it.
         """
         sizes = [b.size * np.dtype(b.dtype).itemsize for b in self._buffers]
-        total = sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)
+        mortal = [lives.get(b) if lives else None for b in self._buffers]
+        places, total = offsets(sizes, mortal, ALIGNMENT)
         memory = zeroed_bytes(total)
-        offset = 0
-        for buffer, size in zip(self._buffers, sizes, strict=True):
+        for buffer, size, place, life in zip(self._buffers, sizes, places, mortal, strict=True):
+            if not is_alive(life):
+                continue
             if size:
-                buffer.place(memory[offset : offset + size].view(np.dtype(buffer.dtype)))
+                buffer.place(memory[place : place + size].view(np.dtype(buffer.dtype)))
             else:
                 buffer.place(device_array((0,), buffer.dtype))
-            offset += -(-size // ALIGNMENT) * ALIGNMENT
         return total
 
 
@@ -178,13 +195,14 @@ class CudaExecutable(Executable):
     ) -> None:
         self._calls, self._stream, self._lock = calls, stream, lock
 
-    def run(self, start: int, stop: int) -> None:
+    def run(self, start: int, stop: int) -> bool:
         """Launch ``start..stop`` in order and return when the device is through."""
         with self._lock:
             cuda.current_context()  # binds the device to a thread that has not used it yet
             for launch, arguments in self._calls[start:stop]:
                 launch(*arguments)
             self._stream.synchronize()
+        return True
 
 
 class CudaBackend(Backend):

@@ -22,8 +22,13 @@ l2_gradient = device(scalar.l2_gradient)
 
 
 @kernel(over="losses")
-def cross_entropy_forward(logits: Real3, target: Real3, losses: Flat) -> None:
-    """losses[r, i] = sum of target * (log sum exp - logit); targets carry class weights."""
+def cross_entropy_forward(
+    logits: Real3, target: Real3, exponentials: Real3, totals: Flat, masses: Flat, losses: Flat
+) -> None:
+    """losses[r, i] = sum of target * (log sum exp - logit); targets carry class weights.
+
+    What the gradient needs too is kept: exp(logit - max), its sum, and the sum of the targets.
+    """
     rows, classes, inner = logits.shape
     for item in items(rows * inner):
         r, i = split(item, inner)
@@ -31,34 +36,30 @@ def cross_entropy_forward(logits: Real3, target: Real3, losses: Flat) -> None:
         for c in up_to(classes):
             if logits[r, c, i] > top or logits[r, c, i] != logits[r, c, i]:
                 top = logits[r, c, i]
-        total = top - top
+        total, mass, loss = like(top, 0), like(top, 0), like(top, 0)
         for c in up_to(classes):
-            total += exponential(logits[r, c, i] - top)
+            e = exponential(logits[r, c, i] - top)
+            exponentials[r, c, i] = e
+            total += e
+            mass += target[r, c, i]
         level = logarithm(total)
-        loss = top - top
         for c in up_to(classes):
             if target[r, c, i] != 0:
                 loss += target[r, c, i] * (level - (logits[r, c, i] - top))
-        losses[item] = loss
+        totals[item], masses[item], losses[item] = total, mass, loss
 
 
 @kernel(over="scales")
-def cross_entropy_backward(logits: Real3, target: Real3, scales: Flat, grad: Real3) -> None:
+def cross_entropy_backward(
+    target: Real3, exponentials: Real3, totals: Flat, masses: Flat, scales: Flat, grad: Real3
+) -> None:
     """grad = (softmax * sum of targets - target) * scale of the item."""
-    rows, classes, inner = logits.shape
+    rows, classes, inner = grad.shape
     for item in items(rows * inner):
         r, i = split(item, inner)
-        top = logits[r, 0, i]
         for c in up_to(classes):
-            if logits[r, c, i] > top or logits[r, c, i] != logits[r, c, i]:
-                top = logits[r, c, i]
-        total, mass = top - top, top - top
-        for c in up_to(classes):
-            total += exponential(logits[r, c, i] - top)
-            mass += target[r, c, i]
-        for c in up_to(classes):
-            share_of_class = exponential(logits[r, c, i] - top) / total
-            grad[r, c, i] = (share_of_class * mass - target[r, c, i]) * scales[item]
+            share_of_class = exponentials[r, c, i] / totals[item]
+            grad[r, c, i] = (share_of_class * masses[item] - target[r, c, i]) * scales[item]
 
 
 @kernel(over="x")

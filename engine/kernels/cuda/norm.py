@@ -1,4 +1,4 @@
-"""Batch normalisation. Statistics add samples, rows, columns within fixed chunks of the batch."""
+"""Batch normalisation. Sums add samples, rows, columns within fixed chunks of all pixels."""
 
 from __future__ import annotations
 
@@ -27,16 +27,22 @@ def channel_of(item: int, s: Normalization) -> int:
     return c
 
 
+@device
+def place_of(row: int, c: int, s: Normalization) -> int:
+    """Return where channel `c` of a pixel lies; `row` counts the pixels of all samples."""
+    n, p = split(row, s.plane)
+    return (n * s.channels + c) * s.plane + p
+
+
 @kernel(over="partial")
 def batch_norm_sum(x: Flat, partial: Real2, s: Normalization) -> None:
     """partial[chunk, c] = sum of x over the chunk."""
     for item in items(partial.size):
         chunk, c = split(item, s.channels)
         total = like(partial[chunk, c], 0)
-        for n in range(chunk_start(chunk, s.samples), chunk_start(chunk + 1, s.samples)):
-            base = (n * s.channels + c) * s.plane
-            for p in range(base, base + s.plane):
-                total += x[p]
+        rows = s.samples * s.plane
+        for row in range(chunk_start(chunk, rows), chunk_start(chunk + 1, rows)):
+            total += x[place_of(row, c, s)]
         partial[chunk, c] = total
 
 
@@ -46,11 +52,10 @@ def batch_norm_squares(x: Flat, mean: Real1, partial: Real2, s: Normalization) -
     for item in items(partial.size):
         chunk, c = split(item, s.channels)
         total = like(partial[chunk, c], 0)
-        for n in range(chunk_start(chunk, s.samples), chunk_start(chunk + 1, s.samples)):
-            base = (n * s.channels + c) * s.plane
-            for p in range(base, base + s.plane):
-                d = x[p] - mean[c]
-                total = fma(d, d, total)
+        rows = s.samples * s.plane
+        for row in range(chunk_start(chunk, rows), chunk_start(chunk + 1, rows)):
+            d = x[place_of(row, c, s)] - mean[c]
+            total = fma(d, d, total)
         partial[chunk, c] = total
 
 
@@ -94,33 +99,28 @@ def batch_norm_forward(
         output[i] = scale_and_shift(normalize(x[i], mean[c], inverse), weight[c], bias[c])
 
 
-@kernel(over="partial")
-def batch_norm_backward_bias(grad_output: Flat, partial: Real2, s: Normalization) -> None:
-    """partial[chunk, c] = sum of grad_output over the chunk."""
-    for item in items(partial.size):
-        chunk, c = split(item, s.channels)
-        total = like(partial[chunk, c], 0)
-        for n in range(chunk_start(chunk, s.samples), chunk_start(chunk + 1, s.samples)):
-            base = (n * s.channels + c) * s.plane
-            for p in range(base, base + s.plane):
-                total += grad_output[p]
-        partial[chunk, c] = total
-
-
-@kernel(over="partial")
-def batch_norm_backward_weight(
-    x: Flat, mean: Real1, variance: Real1, grad_output: Flat, partial: Real2, s: Normalization
+@kernel(over="weight_partial")
+def batch_norm_backward_sums(
+    x: Flat,
+    mean: Real1,
+    variance: Real1,
+    grad_output: Flat,
+    weight_partial: Real2,
+    bias_partial: Real2,
+    s: Normalization,
 ) -> None:
-    """partial[chunk, c] = sum of normalised x * grad_output over the chunk."""
-    for item in items(partial.size):
+    """Sums over each chunk: of normalised x * grad_output, and of grad_output."""
+    for item in items(weight_partial.size):
         chunk, c = split(item, s.channels)
         inverse = inverse_deviation(variance[c], s.epsilon)
-        total = like(partial[chunk, c], 0)
-        for n in range(chunk_start(chunk, s.samples), chunk_start(chunk + 1, s.samples)):
-            base = (n * s.channels + c) * s.plane
-            for p in range(base, base + s.plane):
-                total = fma(normalize(x[p], mean[c], inverse), grad_output[p], total)
-        partial[chunk, c] = total
+        products, total = like(mean[c], 0), like(mean[c], 0)
+        rows = s.samples * s.plane
+        for row in range(chunk_start(chunk, rows), chunk_start(chunk + 1, rows)):
+            p = place_of(row, c, s)
+            products = fma(normalize(x[p], mean[c], inverse), grad_output[p], products)
+            total += grad_output[p]
+        weight_partial[chunk, c] = products
+        bias_partial[chunk, c] = total
 
 
 @kernel(over="grad_input")

@@ -1,7 +1,7 @@
 """Pooling on (n, c, y, x) memory. Windows are read row by row; padding never wins a maximum.
 
-The gradient of an average is gathered: each input pixel visits the windows that cover it, in row
-order, so it adds the same terms in the same order as the CPU, which scatters them.
+Gradients are gathered: each input pixel visits the windows that cover it, in row order, so that no
+two threads add to one number.
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ from engine.kernels.cuda._compat import device
 from engine.kernels.cuda._index import items, split
 from engine.kernels.cuda._jit import kernel
 from engine.kernels.settings import Pool
-from engine.kernels.types import Integer4, Real4
+from engine.kernels.types import Real4
 
 
 @kernel(over="output")
-def max_pool2d_forward(x: Real4, output: Real4, winner: Integer4, s: Pool) -> None:
-    """output = largest value of each window (a NaN wins); winner = its place y * width + x."""
+def max_pool2d_forward(x: Real4, output: Real4, winner: Real4, s: Pool) -> None:
+    """output = largest value of each window (a NaN wins); winner = its number in the window.
+
+    The number is ky * kernel_x + kx, kept as a real number.
+    """
     height, width = x.shape[2], x.shape[3]
     for item in items(output.size):
         rest, ox = split(item, output.shape[3])
         rest, oy = split(rest, output.shape[2])
         n, c = split(rest, output.shape[1])
-        best, place = output[n, c, oy, ox], -1
+        best, tap = output[n, c, oy, ox], -1
         for ky in range(s.kernel_y):
             iy = oy * s.stride_y + ky * s.dilation_y - s.top
             if iy < 0 or iy >= height:
@@ -32,29 +35,47 @@ def max_pool2d_forward(x: Real4, output: Real4, winner: Integer4, s: Pool) -> No
                 if ix < 0 or ix >= width:
                     continue
                 v = x[n, c, iy, ix]
-                if place < 0 or v > best or v != v:
-                    best, place = v, iy * width + ix
+                if tap < 0 or v > best or v != v:
+                    best, tap = v, ky * s.kernel_x + kx
         output[n, c, oy, ox] = best
-        winner[n, c, oy, ox] = place
+        winner[n, c, oy, ox] = tap
 
 
-@kernel(over="grad_input", axes=2)
-def max_pool2d_backward(grad_output: Real4, winner: Integer4, grad_input: Real4) -> None:
-    """grad_input = grad_output added at each window's winner, windows in row order.
+@device
+def first_window(reach: int, kernel: int, stride: int, dilation: int) -> int:
+    """Return the first window whose last cell lies at `reach` or after (`reach` counts padding)."""
+    before = reach - (kernel - 1) * dilation
+    return 0 if before <= 0 else (before + stride - 1) // stride
 
-    One thread does a whole map: windows may overlap, and two threads that add to one pixel would
-    make the order, hence the bits, a matter of chance.
-    """
-    height, width = grad_input.shape[2], grad_input.shape[3]
-    for item in items(grad_input.shape[0] * grad_input.shape[1]):
-        n, c = split(item, grad_input.shape[1])
-        for iy in range(height):
-            for ix in range(width):
-                grad_input[n, c, iy, ix] = 0
-        for oy in range(grad_output.shape[2]):
-            for ox in range(grad_output.shape[3]):
-                iy, ix = split(winner[n, c, oy, ox], width)
-                grad_input[n, c, iy, ix] += grad_output[n, c, oy, ox]
+
+@device
+def past_window(reach: int, stride: int, windows: int) -> int:
+    """Return the number after the last of `windows` that begins at `reach` or before."""
+    past = reach // stride + 1
+    return past if past < windows else windows
+
+
+@kernel(over="grad_input")
+def max_pool2d_backward(grad_output: Real4, winner: Real4, grad_input: Real4, s: Pool) -> None:
+    """grad_input = sum of grad_output of the windows that a cell won, in row order."""
+    out_h, out_w = grad_output.shape[2], grad_output.shape[3]
+    for item in items(grad_input.size):
+        rest, ix = split(item, grad_input.shape[3])
+        rest, iy = split(rest, grad_input.shape[2])
+        n, c = split(rest, grad_input.shape[1])
+        reach_y, reach_x = iy + s.top, ix + s.left
+        first_y = first_window(reach_y, s.kernel_y, s.stride_y, s.dilation_y)
+        first_x = first_window(reach_x, s.kernel_x, s.stride_x, s.dilation_x)
+        total = like(grad_input[n, c, iy, ix], 0)
+        for oy in range(first_y, past_window(reach_y, s.stride_y, out_h)):
+            ky = reach_y - oy * s.stride_y
+            for ox in range(first_x, past_window(reach_x, s.stride_x, out_w)):
+                kx = reach_x - ox * s.stride_x
+                if ky % s.dilation_y == 0 and kx % s.dilation_x == 0:
+                    tap = ky // s.dilation_y * s.kernel_x + kx // s.dilation_x
+                    if winner[n, c, oy, ox] == like(total, tap):
+                        total += grad_output[n, c, oy, ox]
+        grad_input[n, c, iy, ix] = total
 
 
 @device
@@ -119,20 +140,6 @@ def avg_pool2d_forward(x: Real4, output: Real4, s: Pool) -> None:
         if count == 0:
             count = rows_counted(oy, height, s) * columns_counted(ox, width, s)
         output[n, c, oy, ox] = total / like(total, count)
-
-
-@device
-def first_window(reach: int, kernel: int, stride: int, dilation: int) -> int:
-    """Return the first window whose last cell lies at `reach` or after (`reach` counts padding)."""
-    before = reach - (kernel - 1) * dilation
-    return 0 if before <= 0 else (before + stride - 1) // stride
-
-
-@device
-def past_window(reach: int, stride: int, windows: int) -> int:
-    """Return the number after the last of `windows` that begins at `reach` or before."""
-    past = reach // stride + 1
-    return past if past < windows else windows
 
 
 @kernel(over="grad_input")
