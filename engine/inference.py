@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Inference:
     """A model ready to predict batches of one size.
 
-    Parameters are read anew by every call, so changing one needs nothing else.
+    What depends on parameters alone (transformed weights, deviations) is made again only after one
+    of them has changed; everything else reads them anew by every call.
 
     Parameters
     ----------
@@ -46,6 +47,8 @@ class Inference:
         self._tensors: dict[str, Buffer] = {}
         for name in model.inputs:
             self._tensors[name] = self._tensor(model.node(name))
+        parameters = [parameter.attached() for parameter in model.parameters.values()]
+        self._lasting = {*parameters, *model.state.buffers.values()}
         launches: list[Launch] = []
         for stream, node in enumerate(model.nodes):
             if node.layer is not None:
@@ -53,6 +56,11 @@ class Inference:
         outputs = [self._tensors[name] for name in model.outputs]
         if backend.fuses:
             launches = collapsed(launches, outputs, self._arena)
+        constant = [launch for launch in launches if self._is_constant(launch)]
+        launches = [*constant, *(launch for launch in launches if launch not in constant)]
+        self._constant, self._seen = len(constant), -1
+        self._shared.difference_update(launch.buffers[-1].root for launch in constant)
+        self._sources = list({b: None for launch in constant for b in launch.buffers[:-1]})
         self.memory_bytes = self._arena.commit(self._lives(launches, outputs))
         self._executable = backend.prepare(launches, model.dtype)
         self._count = len(launches)
@@ -96,6 +104,11 @@ class Inference:
         )
         return layer.op.forward(site)
 
+    def _is_constant(self, launch: Launch) -> bool:
+        """Return whether a launch reads parameters and states only, to fill its last buffer."""
+        *read, written = (buffer.root for buffer in launch.buffers)
+        return bool(read) and self._lasting.issuperset(read) and written not in self._lasting
+
     def _lives(self, launches: Sequence[Launch], outputs: Sequence[Buffer]) -> dict[Buffer, Life]:
         """Return from which launch to which each tensor is needed."""
         end = len(launches)
@@ -114,7 +127,9 @@ class Inference:
         """Return the outputs for arrays that `Model.check_inputs` has accepted."""
         for load, array in zip(self._loaders, inputs, strict=True):
             load(array)
-        self._executable.run(0, self._count)
+        version = sum(buffer.version for buffer in self._sources)
+        self._executable.run(0 if version != self._seen else self._constant, self._count)
+        self._seen = version
         return [
             buffer.read() if view is None else np.array(view, order="C")
             for buffer, view in self._outputs

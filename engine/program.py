@@ -323,6 +323,7 @@ class Program:
                 pass  # an `interrupt` that was meant for someone else; nothing has happened yet
         elif start < stop:
             self._rows.run(self.operations[start].start, self.operations[stop - 1].stop)
+            self._changed()
 
     def run_unless(self, stopped: Callable[[], bool]) -> bool:
         """Run all operations, unless `interrupt` ends that before anything lasting has changed.
@@ -339,7 +340,23 @@ class Program:
             are what they were.
         """
         self._whole.interrupt(0)
-        return not stopped() and self._whole.run(0, len(self._plan.launches))
+        if stopped() or not self._whole.run(0, len(self._plan.launches)):
+            return False
+        self._changed()
+        return True
+
+    def _changed(self) -> None:
+        """Let it be known that parameters and running statistics are new."""
+        for buffer in self._lasting:
+            buffer.version += 1
+
+    @functools.cached_property
+    def _lasting(self) -> list[Buffer]:
+        """What outlives a batch and is changed by this program."""
+        if not any(operation.changes_state for operation in self.operations):
+            return []
+        buffers = [parameter.attached() for parameter in self.model.parameters.values()]
+        return [*buffers, *self.model.state.buffers.values()]
 
     def interrupt(self) -> None:
         """End a run of all operations under way, from any thread, unless it changes state already.

@@ -45,7 +45,7 @@ LAYERS: dict[str, Callable[[], list[Any]]] = {
     ],
     "conv dilated": lambda: [Conv2d(4, 3, 2, dilation=2, padding="same", name="it")],
     "conv wide": lambda: [
-        Conv2d(4, 19, 1, name="before"),
+        Conv2d(4, 19, 1, name="widen"),
         Conv2d(19, 18, 3, padding=1, name="it"),
     ],
     "conv flipped": lambda: [Conv2d(4, 3, (2, 3), flip_kernel=True, padding=1, name="it")],

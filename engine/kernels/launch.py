@@ -42,6 +42,8 @@ class Buffer(ABC):
     ) -> None:
         self.name, self.shape, self.dtype, self.role, self.order = name, shape, dtype, role, order
         self.inner_shape: Shape = tuple(shape[axis] for axis in order)
+        self.version = 0
+        """Grows whenever somebody may have changed the contents of a parameter or a state."""
 
     @property
     def root(self) -> Buffer:

@@ -65,6 +65,12 @@ CASES = [
     *convolution("groups", (2, 1, 0, 1, 1, 2, 2, 1), (2, 4, 5, 4), (6, 2, 2, 2), (2, 6, 2, 4)),
     *DENSE,
 ]
+INVERSE = Case(
+    "inverse",
+    {"variance": Given((7,), fill=positive), "inverse": Given((7,))},
+    [("inverse_deviation", ["variance", "inverse"], Epsilon(1e-5))],
+    ["variance", "inverse"],
+)
 
 
 @on_device
@@ -79,13 +85,7 @@ def test_a_fused_twin_agrees_with_the_cpu(case: Case, dtype: str, place: str) ->
 @on_device
 @both
 def test_deviations_are_inverted_alike(dtype: str, place: str) -> None:
-    case = Case(
-        "inverse",
-        {"variance": Given((7,), fill=positive), "inverse": Given((7,))},
-        [("inverse_deviation", ["variance", "inverse"], Epsilon(1e-5))],
-        ["variance", "inverse"],
-    )
-    expected, actual = (run(backend_for(device), case, dtype) for device in ("cpu", "cuda"))
+    expected, actual = (run(backend_for(device), INVERSE, dtype) for device in ("cpu", "cuda"))
     assert_close(actual["inverse"], expected["inverse"], TOLERANCE)
     assert_same_bits(actual["variance"], expected["variance"])
     wanted = 1 / np.sqrt(np.asarray(actual["variance"], np.float64) + 1e-5)

@@ -14,6 +14,7 @@ from engine.device import Launch, backend_for
 from engine.kernels.cpu.backend import all_kernels as cpu_kernels
 from engine.kernels.cuda.backend import all_kernels as cuda_kernels
 from engine.kernels.settings import Strength
+from tests.kernels import test_cuda_fused
 from tests.kernels.cuda_cases import CASES, CONVOLUTIONS, Case, Convolution, run
 from tests.tolerances import assert_close, assert_same_bits
 
@@ -97,6 +98,7 @@ def test_every_cpu_kernel_has_a_twin_with_the_same_parameters() -> None:
 
 
 def test_every_kernel_is_compared() -> None:
-    cases = [*CASES, *(convolution.case for convolution in CONVOLUTIONS)]
+    fused = [*test_cuda_fused.CASES, test_cuda_fused.INVERSE]
+    cases = [*CASES, *fused, *(convolution.case for convolution in CONVOLUTIONS)]
     compared = {kernel for case in cases for kernel, _, _ in case.launches}
     assert compared == set(cuda_kernels())

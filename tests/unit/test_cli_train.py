@@ -101,7 +101,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
             break
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert err.count("\n") == 1
     assert "saved, go on with: convscope train --resume" in err
     last = json.loads(out.splitlines()[-1])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from engine import Input, Model
+from engine import Input, Model, Scheduler
 from engine.device import Life
 from engine.inference import Inference
 from engine.kernels.launch import offsets
@@ -26,6 +26,8 @@ from engine.layers import (
     ReLU,
     Tanh,
 )
+from engine.losses import CrossEntropyLoss
+from engine.optimizers import SGD
 from engine.program import Program
 from tests.building import randomise
 from tests.gallery import IMAGE, LAYERS, branching, chain
@@ -135,6 +137,50 @@ def test_changed_parameters_and_statistics_are_seen_by_the_next_call() -> None:
         assert (second != first).any()
         assert_same_bits(second, plain_outputs(model, arrays)[0])
         first = second
+
+
+@pytest.mark.parametrize("convolution", ["direct", "winograd2"])
+def test_what_depends_on_parameters_alone_is_made_again_when_they_change(convolution: str) -> None:
+    model = Model(
+        [
+            Conv2d(8, 8, 3, padding=1, name="conv"),
+            BatchNorm2d(8, name="norm"),
+            ReLU(),
+            Flatten(),
+            Dense(128, 3),
+        ],
+        input_shape=(8, 4, 4),
+        device="cpu",
+        convolution=convolution,
+    )
+    draws = np.random.default_rng(0)
+    x = draws.standard_normal((2, 8, 4, 4)).astype(np.float32)
+    inference, scheduler = Inference(model, 2), Scheduler(model, CrossEntropyLoss(), SGD(0.1))
+    assert inference._constant >= 1
+
+    def check() -> None:
+        plain = Program(model, 2)
+        plain.load([x])
+        plain.run()
+        wanted = plain.read(model.node(model.outputs[0]).tensor)
+        for _ in range(2):
+            assert_same_bits(inference([x])[0], wanted)
+
+    check()
+    before = scheduler.capture()
+    scheduler.step(x, np.array([0, 2]))
+    check()
+    scheduler.restore(before)
+    check()
+    model.parameters["conv.weight"].value = draws.standard_normal((8, 8, 3, 3))
+    check()
+    model.state["norm.running_var"] = np.full(8, 3.0)
+    check()
+    program = scheduler.program(2)
+    scheduler.load_batch(program, x, np.array([1, 1]))
+    for row in range(len(program.operations)):  # as the debugger steps
+        program.run(row, row + 1)
+    check()
 
 
 def test_results_are_the_callers_own() -> None:

@@ -170,6 +170,7 @@ class CpuBuffer(Buffer):
 
     def write(self, values: Array) -> None:
         """Store `values`, given in public axis order."""
+        self.version += 1
         if self.in_panels:
             self.memory[...] = self.to_inner(values)
         else:
@@ -181,6 +182,7 @@ class CpuBuffer(Buffer):
 
     def restore(self, captured: Array) -> None:
         """Put back what `capture` returned."""
+        self.version += 1
         self.memory[...] = captured
 
     def reshaped(self, shape: Shape) -> CpuBuffer:

@@ -118,6 +118,7 @@ class CudaBuffer(Buffer):
 
     def write(self, values: Array) -> None:
         """Store `values`, given in public axis order."""
+        self.version += 1
         inner = self.to_inner(values).reshape(-1)
         if self.size:
             self.flat.copy_to_device(inner, stream=self._stream)
