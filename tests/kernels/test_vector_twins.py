@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from engine.kernels.cpu._jit import Kernel, pack
+from engine.kernels.cpu._memory import thread_memory
 from engine.kernels.cpu.backend import CpuBackend, all_kernels
 from engine.kernels.settings import Normalization, Pool
 from engine.kernels.types import view_for
@@ -45,7 +46,8 @@ def run(kernel: Kernel, buffers: tuple[Any, ...], settings: Any, result: Any) ->
     result.write(np.full(result.shape, 7.0))
     kinds = kernel.signature.arrays
     arrays = [view_for(kind, b.memory) for kind, b in zip(kinds, buffers, strict=True)]
-    words = np.array(pack(kernel, arrays, settings), np.int64)
+    _scratch, work = thread_memory(2)
+    words = np.array(pack(kernel, arrays, settings, work), np.int64)
     signature = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
     entry = signature(kernel.entry(buffers[0].dtype))
     for thread in range(2):

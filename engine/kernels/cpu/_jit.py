@@ -20,13 +20,20 @@ from numba import types
 from numba.core import cgutils
 
 from engine.kernels.cpu._native import OPTIONS, Called, Native
+from engine.kernels.cpu._numba import Passes
 from engine.kernels.types import Signature, real_fields, signature_of
 from engine.typing import Array
 
 # Numba makes these options when it is imported, so no type knows them.
 _options: Any = numba.config
 JIT_DISABLED = bool(_options.DISABLE_JIT)
-FLAGS: dict[str, Any] = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+FLAGS: dict[str, Any] = {
+    **OPTIONS,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "_nrt": False,
+    "pipeline_class": Passes,
+}
 """Of helpers: only compiled code calls them."""
 WORK_BYTES = 2 * 1024 * 1024
 """Scratch of one thread: what kernels get as `work`."""

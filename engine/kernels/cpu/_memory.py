@@ -65,6 +65,32 @@ def put(typing_context: Any, address: Any, value: Any) -> Any:
 
 
 @emitted
+def numbers_at(typing_context: Any, address: Any, count: Any, one: Any) -> Any:
+    """``numbers_at(address, count, one)``: memory there as an array of numbers of the type of one.
+
+    Kernels keep numbers for themselves in their scratch: nothing is allocated while they run.
+    """
+    kind = types.Array(one, 1, "C")
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        from numba.np import arrayobj  # what only the compiler needs is imported by it alone
+
+        structure = arrayobj.make_array(kind)(context, builder)
+        item = context.get_constant(types.intp, one.bitwidth // 8)
+        arrayobj.populate_array(
+            structure,
+            data=builder.inttoptr(arguments[0], structure.data.type),
+            shape=cgutils.pack_array(builder, [arguments[1]]),
+            strides=cgutils.pack_array(builder, [item]),
+            itemsize=item,
+            meminfo=None,
+        )
+        return structure._getvalue()
+
+    return kind(types.int64, types.int64, one), generate
+
+
+@emitted
 def add_numbers(typing_context: Any, one: Any, target: Any, source: Any, count: Any) -> Any:
     """Emit the addition of `count` numbers to those at another address; `one` carries the dtype.
 

@@ -46,9 +46,9 @@ from engine.kernels.cpu._tile import (
     word,
 )
 
-BLOCK_BYTES = 24 * 1024
-"""How much of a panel a sum runs over before the next rows take their turn: three quarters of the
-first-level cache, so that B stays there."""
+BLOCK_BYTES = 16 * 1024
+"""How much of a panel a sum runs over before the next rows take their turn: half of the first-level
+cache, so that B stays there beside A."""
 
 
 def _tile_name(bits: int, lanewise: bool, rows: int, vectors: int) -> str:
@@ -56,17 +56,15 @@ def _tile_name(bits: int, lanewise: bool, rows: int, vectors: int) -> str:
     return f"convscope_{kind}_float{bits}_{rows}x{vectors}"
 
 
-def _tile_native(bits: int, rows: int, vectors: int, lanewise: int) -> Native:
+def _tile_native(bits: int, rows: int, vectors: int, lanewise: bool) -> Native:
     """Return one tile.
 
     Called by name, it is optimised once; linked into its callers, many times.
     """
-
-    def tile(words: Any, c: Any, a: Any, b: Any, bias: Any, lanes: Any, count: Any) -> None:
-        emit_tile(bits, rows, vectors, lanewise, words, c, a, b, bias, lanes, count)
-
-    name = _tile_name(bits, bool(lanewise), rows, vectors).removeprefix("convscope_")
-    return Native(name, tile, [types.CPointer(types.int64), *[types.int64] * len(TILED)])
+    name = _tile_name(bits, lanewise, rows, vectors).removeprefix("convscope_")
+    emit = functools.partial(emit_tile, bits, rows, vectors, lanewise)
+    kinds = [types.CPointer(types.int64), *[types.int64] * len(TILED)]
+    return Native(name, emit_tile, kinds, emit=emit)
 
 
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
@@ -168,14 +166,14 @@ def _strips(one: Any, pointer: Any, c: int, a: int, b: int, bias: int, lanes: in
 
 
 @inline
-def _cut(one: Any, lanewise: bool, pointer: Any) -> None:
+def _cut(one: Any, pointer: Any) -> None:
     """Cut a block into panels, long sums into parts that stay in the first-level cache."""
     words = _words_at(pointer)
     item, bands, rows, lanes, c, _, _, c_panel, a, _, _, a_t, _, a_k, b = words[:15]
     b_t, _, b_k, b_panel, t_count, u_count, k_count, bias, start = words[15:24]
     width, tap = PANEL_BYTES // item, u_count * k_count * PANEL_BYTES
     t_step, k_step = t_count, k_count
-    if t_count * tap > BLOCK_BYTES and bands * rows > ROWS and not lanewise:
+    if t_count * tap > BLOCK_BYTES and bands * rows > ROWS:
         t_step = max(1, BLOCK_BYTES // max(tap, 1))
         if t_step == 1 and u_count == 1 and tap > 2 * BLOCK_BYTES:
             parts = (tap + BLOCK_BYTES - 1) // BLOCK_BYTES
@@ -183,11 +181,10 @@ def _cut(one: Any, lanewise: bool, pointer: Any) -> None:
     panel = 0
     while panel * width < lanes:
         c_at, b_at = c + panel * c_panel, b + panel * b_panel
-        a_at = a + panel * PANEL_BYTES if lanewise else a
         bias_at = bias + panel * PANEL_BYTES if bias else 0
         wide = min(lanes - panel * width, width)
         if t_step == t_count and k_step == k_count:
-            _strips(one, pointer, c_at, a_at, b_at, bias_at, wide)
+            _strips(one, pointer, c_at, a, b_at, bias_at, wide)
         else:
             going = start
             for t in range(0, t_count, t_step):
@@ -200,7 +197,7 @@ def _cut(one: Any, lanewise: bool, pointer: Any) -> None:
                         one,
                         pointer,
                         c_at,
-                        a_at + t * a_t + k * a_k,
+                        a + t * a_t + k * a_k,
                         b_at + t * b_t + k * b_k,
                         bias_at if last else 0,
                         wide,
@@ -209,20 +206,41 @@ def _cut(one: Any, lanewise: bool, pointer: Any) -> None:
         panel += 1
 
 
+@inline
+def _cut_lanewise(one: Any, pointer: Any) -> None:
+    """Cut a block whose A has lanes into panels."""
+    words = _words_at(pointer)
+    item, _, _, lanes, c, _, _, c_panel, a = words[:9]
+    b, b_panel, bias = words[14], words[18], words[22]
+    width, panel = PANEL_BYTES // item, 0
+    while panel * width < lanes:
+        at = panel * PANEL_BYTES
+        _strips(
+            one,
+            pointer,
+            c + panel * c_panel,
+            a + at,
+            b + panel * b_panel,
+            bias + at if bias else 0,
+            min(lanes - panel * width, width),
+        )
+        panel += 1
+
+
 def _multiply_float32(words: Any) -> None:
-    _cut(np.float32(1), False, words)
+    _cut(np.float32(1), words)
 
 
 def _multiply_float64(words: Any) -> None:
-    _cut(np.float64(1), False, words)
+    _cut(np.float64(1), words)
 
 
 def _lanewise_float32(words: Any) -> None:
-    _cut((np.float32(1),), True, words)
+    _cut_lanewise((np.float32(1),), words)
 
 
 def _lanewise_float64(words: Any) -> None:
-    _cut((np.float64(1),), True, words)
+    _cut_lanewise((np.float64(1),), words)
 
 
 @functools.cache
@@ -243,7 +261,7 @@ def provide_lanewise(dtype: str) -> tuple[Native, ...]:
 def _provide(dtype: str, function: Callable[..., None]) -> tuple[Native, ...]:
     bits, lanewise = (32 if dtype == "float32" else 64), "lanewise" in function.__name__
     sizes = [(rows, vectors) for rows in range(1, ROWS + 1) for vectors in (1, 2)]
-    tiles = [_tile_native(bits, rows, vectors, int(lanewise)) for rows, vectors in sizes]
+    tiles = [_tile_native(bits, rows, vectors, lanewise) for rows, vectors in sizes]
     name = function.__name__.removeprefix("_")
     return (*tiles, Native(name, function, [types.CPointer(types.int64)]))
 

@@ -10,33 +10,31 @@ the function allocates memory: that is Numba's).
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import llvmlite.binding as llvm
 import numba
 from llvmlite import ir
 from numba import types
-from numba.core import compiler, registry
-from numba.core.codegen import JITCodeLibrary
+from numba.core import registry
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.dispatcher import (  # type: ignore[attr-defined, unused-ignore]
-    _FunctionCompiler,
-)
 from numba.core.runtime import _nrt_python, rtsys  # type: ignore[attr-defined, unused-ignore]
 
 from engine.errors import DeviceError
 from engine.kernels.cpu._cache import Code, kernel_cache, source_digest
+from engine.kernels.cpu._numba import Front, Passes, lean
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy"}
 
 Unpack = Callable[[Any, Any, Sequence[Any]], list[Any]]
 """``unpack(context, builder, c_arguments)`` emits the arguments of a function."""
+Emit = Callable[[Any, Any, Sequence[Any]], None]
+"""``emit(context, builder, arguments)`` emits all a function does."""
 
 _lock = threading.RLock()
 
@@ -58,6 +56,8 @@ class Native:
         What the C entry takes, if `unpack` makes the arguments from that.
     unpack : callable, optional
         See `Unpack`.
+    emit : callable, optional
+        See `Emit`: what is compiled instead of `function`, in whose file it stands.
     """
 
     def __init__(
@@ -68,11 +68,12 @@ class Native:
         result: Any = types.none,
         entry: Sequence[Any] | None = None,
         unpack: Unpack | None = None,
+        emit: Emit | None = None,
     ) -> None:
         self.name, self.function = name, function
         self.arguments, self.result = tuple(arguments), result
         self.entry = self.arguments if entry is None else tuple(entry)
-        self.unpack = unpack
+        self.unpack, self.emit = unpack, emit
         self.symbol = f"convscope_{name}"
         self._address = 0
 
@@ -167,61 +168,18 @@ def _engine() -> Any:
     )
 
 
-class _Compiler(_FunctionCompiler):  # type: ignore[misc, unused-ignore]
-    """Numba's compiler up to the LLVM code, which is neither optimised nor made callable yet."""
-
-    def _customize_flags(self, flags: Any) -> Any:
-        flags.no_cpython_wrapper = flags.no_cfunc_wrapper = flags.no_compile = True
-        return flags
-
-
-class _Library(JITCodeLibrary):  # type: ignore[misc, unused-ignore]
-    """What a helper is lowered into: LLVM code to be linked, never optimised or called by itself.
-
-    Numba's own kind is optimised and made machine code for each helper, only to be linked into its
-    callers and optimised there once more. And it could not be loaded where what it calls by name is
-    not loaded yet.
-    """
-
-    def finalize(self) -> None:
-        self._raise_if_finalized()
-        for linked in dict.fromkeys(self._linking_libraries):
-            self._final_module.link_in(linked._get_module_for_linking(), preserve=True)
-        self._finalized = True
-
-    def get_pointer_to_function(self, name: str) -> int:
-        return 0
-
-
-@contextlib.contextmanager
-def _unfinished_helpers(codegen: Any) -> Iterator[None]:
-    """Make `_Library` what Numba compiles into; the caller holds the compiler's lock."""
-    codegen._library_class, codegen.set_env = _Library, lambda name, environment: None
-    try:
-        yield
-    finally:
-        del codegen._library_class, codegen.set_env  # what the class has shows again
-
-
 def _compiled(native: Native) -> Code:
-    options = {**OPTIONS, "nopython": True}
-    with global_compiler_lock, _unfinished_helpers(registry.cpu_target.target_context.codegen()):
-        made = _Compiler(
-            native.function, registry.cpu_target, options, {}, compiler.Compiler
-        ).compile(native.arguments, native.result)
-        library, context = made.library, made.target_context
-        library.add_ir_module(_entry(native, made, context))
+    context = registry.cpu_target.target_context
+    with lean(context.codegen()):
+        library = _emitted(native, context) if native.emit is not None else _lowered(native)
         module = library._final_module
         for linked in dict.fromkeys(library._linking_libraries):
             module.link_in(linked._get_module_for_linking(), preserve=True)
         for symbol in (*module.functions, *module.global_variables):
             if not symbol.is_declaration and symbol.name != native.symbol:
                 symbol.linkage = "internal"
-        if any(function.name.startswith("NRT_") for function in module.functions):
-            library._optimize_final_module()  # takes counting of references out where it can
-        else:
-            passes, builder = context.codegen()._module_pass_manager()
-            passes.run(module, builder)
+        passes, builder = context.codegen()._module_pass_manager()
+        passes.run(module, builder)
         module.verify()
         needs = [
             function.name
@@ -232,14 +190,26 @@ def _compiled(native: Native) -> Code:
     return Code(native.symbol, tuple(needs), machine_code)
 
 
-def _entry(native: Native, made: Any, context: Any) -> Any:
-    """Emit the C function that calls the compiled one."""
-    module = made.library.create_ir_module(native.symbol)
-    result = ir.VoidType() if native.result == types.none else context.get_value_type(native.result)
-    kind = ir.FunctionType(result, [context.get_value_type(one) for one in native.entry])
-    function = ir.Function(module, kind, native.symbol)
-    builder = ir.IRBuilder(function.append_basic_block())
-    values = list(function.args)
+def _emitted(native: Native, context: Any) -> Any:
+    """Return LLVM code that was never anything else."""
+    library = context.codegen().create_library(native.symbol)
+    module = library.create_ir_module(native.symbol)
+    builder, arguments = _start(native, context, module)
+    if native.emit is not None:
+        native.emit(context, builder, arguments)
+    builder.ret_void()
+    library.add_ir_module(module)
+    return library
+
+
+def _lowered(native: Native) -> Any:
+    """Have Numba make LLVM code of a function, and add the C function that calls it."""
+    options = {**OPTIONS, "nopython": True}
+    front = Front(native.function, registry.cpu_target, options, {}, Passes)
+    made = front.compile(native.arguments, native.result)
+    library, context = made.library, made.target_context
+    module = library.create_ir_module(native.symbol)
+    builder, values = _start(native, context, module)
     if native.unpack is not None:
         values = native.unpack(context, builder, values)
     called = context.declare_function(module, made.fndesc)
@@ -250,7 +220,16 @@ def _entry(native: Native, made: Any, context: Any) -> Any:
         builder.ret_void()
     else:
         builder.ret(returned)
-    return module
+    library.add_ir_module(module)
+    return library
+
+
+def _start(native: Native, context: Any, module: Any) -> tuple[Any, list[Any]]:
+    """Begin the C function in a module; return what builds it, and its arguments."""
+    result = ir.VoidType() if native.result == types.none else context.get_value_type(native.result)
+    kind = ir.FunctionType(result, [context.get_value_type(one) for one in native.entry])
+    function = ir.Function(module, kind, native.symbol)
+    return ir.IRBuilder(function.append_basic_block()), list(function.args)
 
 
 class Called:

@@ -12,11 +12,13 @@ from typing import Any
 
 from engine.kernels import scalar
 from engine.kernels.arithmetic import like
-from engine.kernels.cpu._jit import inline
+from engine.kernels.cpu._jit import WORK_BYTES, inline
 from engine.kernels.cpu._vector import embed, lane, lanes_of, load, select, zeros
 
 exponential = inline(scalar.exponential)
 TOGETHER = 4
+MOST = WORK_BYTES // 64
+"""How many items at a time keep a number or two each in a thread's scratch."""
 
 
 @embed
@@ -53,26 +55,22 @@ def exponentials_of_rows(x: Any, output: Any, classes: int, start: int, stop: in
 
 
 @inline
-def sums_of_rows(e: Any, totals: Any, classes: int, start: int, stop: int) -> None:
+def sums_of_rows(e: Any, totals: Any, classes: int, count: int) -> None:
     """totals[r] = sum of a row of flat memory, classes in order."""
-    r = start
-    while r + TOGETHER <= stop:
+    for r in range(0, count - TOGETHER + 1, TOGETHER):
+        t0 = t1 = t2 = t3 = like(e[0], 0)
         rows = e[r * classes :][: TOGETHER * classes]
         first, second = rows[:classes], rows[classes:][:classes]
         third, fourth = rows[2 * classes :][:classes], rows[3 * classes :][:classes]
-        t0 = t1 = t2 = t3 = like(e[0], 0)
         for c in range(first.size):
             t0, t1 = t0 + first[c], t1 + second[c]
             t2, t3 = t2 + third[c], t3 + fourth[c]
         totals[r], totals[r + 1], totals[r + 2], totals[r + 3] = t0, t1, t2, t3
-        r += TOGETHER
-    while r < stop:
-        total = like(e[0], 0)
-        row = e[r * classes :][:classes]
+    for r in range(count // TOGETHER * TOGETHER, count):
+        total, row = like(e[0], 0), e[r * classes :][:classes]
         for c in range(row.size):
             total += row[c]
         totals[r] = total
-        r += 1
 
 
 @inline

@@ -6,14 +6,13 @@ and vectors, because no compiler keeps a block of sums in registers by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 
 def _vector_bytes() -> int:
@@ -56,39 +55,23 @@ def word(value: int) -> Any:
     return ir.Constant(WORD, value)
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _tile(
-    typing_context: Any,
-    bits: Any,
-    rows: Any,
-    vectors: Any,
-    lanewise: Any,
-    words: Any,
-    c: Any,
-    a: Any,
-    b: Any,
-    bias: Any,
-    lanes: Any,
-    count: Any,
-) -> Any:
-    """Emit a strip of `count` tiles below each other; the first four arguments are literals."""
-    shape = rows.literal_value, vectors.literal_value, bool(lanewise.literal_value)
-    kind = types.float32 if bits.literal_value == 32 else types.float64
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        values = {
-            name: builder.load(cgutils.gep_inbounds(builder, arguments[4], place))
-            for name, place in PLACES.items()
-        }
-        values |= zip(TILED, arguments[5:], strict=True)
-        _Emitter(context, builder, kind, *shape, values).emit()
-        return context.get_dummy_value()
-
-    literals = (bits, rows, vectors, lanewise)
-    return types.void(*literals, words, *[types.int64] * len(TILED)), generate
-
-
-emit_tile: Callable[..., None] = _tile
+def emit_tile(
+    bits: int,
+    rows: int,
+    vectors: int,
+    lanewise: bool,
+    context: Any,
+    builder: Any,
+    arguments: Sequence[Any],
+) -> None:
+    """Emit a strip of `count` tiles below each other; arguments are the words, then `TILED`."""
+    values = {
+        name: builder.load(cgutils.gep_inbounds(builder, arguments[0], place))
+        for name, place in PLACES.items()
+    }
+    values |= zip(TILED, arguments[1:], strict=True)
+    kind = types.float32 if bits == 32 else types.float64
+    _Emitter(context, builder, kind, rows, vectors, lanewise, values).emit()
 
 
 class _VolatileLoad(ir.instructions.LoadInstr):  # type: ignore[misc, unused-ignore]

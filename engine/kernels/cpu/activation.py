@@ -6,12 +6,12 @@ wrap-around keeps LLVM from using vector instructions.
 
 from __future__ import annotations
 
-import numpy as np
-
 from engine.kernels import scalar
 from engine.kernels.cpu._jit import inline, kernel
+from engine.kernels.cpu._memory import numbers_at
 from engine.kernels.cpu._share import share
 from engine.kernels.cpu._softmax import (
+    MOST,
     exponentials_across,
     exponentials_of_rows,
     largest_across,
@@ -131,31 +131,32 @@ def hard_swish_backward(
 
 
 @kernel
-def softmax_forward(x: Real3, output: Real3, thread: int, threads: int) -> None:
+def softmax_forward(x: Real3, output: Real3, work: int, thread: int, threads: int) -> None:
     """output[r, :, i] = exp(x - max) / sum of exp(x - max), along the middle axis."""
     rows, classes, inner = x.shape
-    a, b = x.reshape(x.size), output.reshape(output.size)
+    a, b, one = x.reshape(x.size), output.reshape(output.size), x.dtype.type(1)
+    sums = numbers_at(work, MOST, one)
     if inner == 1:
         start, stop = share(rows, thread, threads)
-        totals = np.empty(stop - start, x.dtype)
-        part = b[start * classes : stop * classes]
-        exponentials_of_rows(a, b, classes, start, stop)
-        sums_of_rows(part, totals, classes, 0, stop - start)
-        for r in range(totals.size):
-            row, total = part[r * classes :][:classes], totals[r]
-            for c in range(row.size):
-                row[c] /= total
+        for first in range(start, stop, MOST):
+            count = min(MOST, stop - first)
+            part = b[first * classes :][: count * classes]
+            exponentials_of_rows(a, b, classes, first, first + count)
+            sums_of_rows(part, sums, classes, count)
+            for r in range(count):
+                row, total = part[r * classes :][:classes], sums[r]
+                for c in range(row.size):
+                    row[c] /= total
         return
+    tops = numbers_at(work + MOST * x.itemsize, MOST, one)
     start, stop = share(rows * inner, thread, threads)
-    tops, sums = np.empty(inner, x.dtype), np.empty(inner, x.dtype)
     item = start
     while item < stop:
         r, i = item // inner, item % inner
-        count = min(inner - i, stop - item)
-        base = r * classes * inner + i
-        largest_across(a, tops[:count], base, classes, inner)
-        exponentials_across(a, tops[:count], b, sums[:count], base, classes, inner)
-        total_of = sums[:count]
+        count = min(inner - i, stop - item, MOST)
+        base, top, total_of = r * classes * inner + i, tops[:count], sums[:count]
+        largest_across(a, top, base, classes, inner)
+        exponentials_across(a, top, b, total_of, base, classes, inner)
         for c in range(classes):
             line = b[base + c * inner :][:count]
             for k in range(line.size):
@@ -165,35 +166,36 @@ def softmax_forward(x: Real3, output: Real3, thread: int, threads: int) -> None:
 
 @kernel
 def softmax_backward(
-    output: Real3, grad_output: Real3, grad_input: Real3, thread: int, threads: int
+    output: Real3, grad_output: Real3, grad_input: Real3, work: int, thread: int, threads: int
 ) -> None:
     """grad_input = output * (grad_output - sum of grad_output * output) along the middle axis."""
     rows, classes, inner = output.shape
     y, g = output.reshape(output.size), grad_output.reshape(output.size)
     z = grad_input.reshape(output.size)
+    sums = numbers_at(work, MOST, output.dtype.type(1))
     if inner == 1:
         start, stop = share(rows, thread, threads)
-        totals = np.empty(stop - start, output.dtype)
-        low, high = start * classes, stop * classes
-        a, b, d = y[low:high], g[low:high], z[low:high]
-        for k in range(d.size):
-            d[k] = b[k] * a[k]
-        sums_of_rows(d, totals, classes, 0, stop - start)
-        for r in range(totals.size):
-            p, q = a[r * classes :][:classes], b[r * classes :][:classes]
-            row, total = d[r * classes :][:classes], totals[r]
-            for c in range(row.size):
-                row[c] = p[c] * (q[c] - total)
+        for first in range(start, stop, MOST):
+            count = min(MOST, stop - first)
+            low, size = first * classes, count * classes
+            a, b, d = y[low:][:size], g[low:][:size], z[low:][:size]
+            for k in range(d.size):
+                d[k] = b[k] * a[k]
+            sums_of_rows(d, sums, classes, count)
+            for r in range(count):
+                p, q = a[r * classes :][:classes], b[r * classes :][:classes]
+                row, total = d[r * classes :][:classes], sums[r]
+                for c in range(row.size):
+                    row[c] = p[c] * (q[c] - total)
         return
     start, stop = share(rows * inner, thread, threads)
-    sums = np.empty(inner, output.dtype)
     item = start
     while item < stop:
         r, i = item // inner, item % inner
-        count = min(inner - i, stop - item)
-        base = r * classes * inner + i
-        total_of = sums[:count]
-        total_of[:] = 0
+        count = min(inner - i, stop - item, MOST)
+        base, total_of = r * classes * inner + i, sums[:count]
+        for k in range(total_of.size):
+            total_of[k] = 0
         for c in range(classes):
             p, q = y[base + c * inner :][:count], g[base + c * inner :][:count]
             for k in range(total_of.size):

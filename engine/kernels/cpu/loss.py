@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from engine.kernels import scalar
 from engine.kernels.arithmetic import like
 from engine.kernels.cpu._jit import inline, kernel
+from engine.kernels.cpu._memory import numbers_at
 from engine.kernels.cpu._share import share
 from engine.kernels.cpu._softmax import (
+    MOST,
     exponentials_across,
     exponentials_of_rows,
     largest,
@@ -58,6 +58,7 @@ def cross_entropy_forward(
     totals: Flat,
     masses: Flat,
     losses: Flat,
+    work: int,
     thread: int,
     threads: int,
 ) -> None:
@@ -75,18 +76,20 @@ def cross_entropy_forward(
     if inner == 1:
         start, stop = share(rows, thread, threads)
         exponentials_of_rows(x, e, classes, start, stop)
-        sums_of_rows(e, totals, classes, start, stop)
+        sums_of_rows(e[start * classes :], totals[start:], classes, stop - start)
         for r in range(start, stop):
             low, high = r * classes, (r + 1) * classes
             result = _loss_of_row(x[low:high], t[low:high], totals[r], classes)
             losses[r], masses[r] = result
         return
     start, stop = share(rows * inner, thread, threads)
-    tops, levels = np.empty(inner, logits.dtype), np.empty(inner, logits.dtype)
+    one = logits.dtype.type(1)
+    tops = numbers_at(work, MOST, one)
+    levels = numbers_at(work + MOST * logits.itemsize, MOST, one)
     item = start
     while item < stop:
         r, i = item // inner, item % inner
-        count = min(inner - i, stop - item)
+        count = min(inner - i, stop - item, MOST)
         base = r * classes * inner + i
         top, level, total = tops[:count], levels[:count], totals[item : item + count]
         loss, mass = losses[item : item + count], masses[item : item + count]

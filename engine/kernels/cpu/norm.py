@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from engine.kernels import scalar
 from engine.kernels.arithmetic import fma, like
 from engine.kernels.cpu import plain_norm
-from engine.kernels.cpu._jit import inline, kernel
+from engine.kernels.cpu._jit import WORK_BYTES, inline, kernel
+from engine.kernels.cpu._memory import numbers_at
 from engine.kernels.cpu._share import share
 from engine.kernels.cpu._vector import (
     block_at,
@@ -41,6 +40,10 @@ TILE = 32
 
 Longer pixels are done one after the other, as they lie in memory.
 """
+PART = WORK_BYTES // 4 // 8 - 512
+"""Channels that are done at a time: their numbers fit a quarter of a thread's scratch."""
+APART = WORK_BYTES // 4 + 576
+"""Bytes between such quarters: no multiple of a page, or they would share places in the cache."""
 
 
 # ------------------------------------------------------------------------------------- sums
@@ -147,22 +150,22 @@ def batch_norm_running(
 
 
 @embed
-def _deviations(variance: Any, s: Normalization) -> Any:
-    """Return 1 / deviation of every channel, with room for a vector that begins at the last."""
+def _deviations(variance: Any, inverse: Any, low: int, high: int, s: Normalization) -> None:
+    """Store 1 / deviation of a range of channels, with room for a vector after it."""
     one = zeros(variance, 1)
-    inverse = np.empty(s.channels + lanes_of(one), variance.dtype)
-    for c in range(0, s.channels, lanes_of(one)):
+    for c in range(low, high, lanes_of(one)):
         store(inverse, c, inverse_deviation(load(variance, c, one), like(one, s.epsilon)))
-    return inverse
 
 
 @embed
-def _normalize_pixels(x: Any, vectors: Any, output: Any, start: int, stop: int, s: Any) -> None:
+def _normalize_pixels(
+    x: Any, vectors: Any, output: Any, start: int, stop: int, low: int, high: int, s: Any
+) -> None:
     """Normalise pixels of many channels one after the other; `vectors` as for the block."""
     wide = zeros(x, 4)
     for pixel in range(start * s.channels, stop * s.channels, s.channels):
-        for c in range(0, s.channels, lanes_of(wide)):
-            at = block_at(c, s.channels, lanes_of(wide))
+        for c in range(low, high, lanes_of(wide)):
+            at = block_at(c, high, lanes_of(wide))
             _normalize_block(x, vectors, output, at, pixel, 1, 0, s, wide)
 
 
@@ -196,22 +199,27 @@ def batch_norm_forward(
     bias: Real1,
     output: Flat,
     s: Normalization,
+    work: int,
     thread: int,
     threads: int,
 ) -> None:
     """output = (x - mean) / sqrt(variance + epsilon) * weight + bias, per channel."""
     start, stop = share(s.samples * s.plane, thread, threads)
-    vectors = (mean, _deviations(variance, s), weight, bias)
-    if s.channels >= lanes_of(zeros(x, 4)):
-        _normalize_pixels(x, vectors, output, start, stop, s)
-        return
-    one = zeros(x, 1)
-    for tile in range(start, stop, TILE):
-        first, count = tile * s.channels, min(TILE, stop - tile)
-        for c in range(0, s.channels, lanes_of(one)):
-            at = block_at(c, s.channels, lanes_of(one))
-            end = 0 if s.channels >= lanes_of(one) else stop * s.channels
-            _normalize_block(x, vectors, output, at, first, count, end, s, one)
+    for part in range(0, s.channels, PART):
+        low, high = block_at(part, s.channels, PART), min(part + PART, s.channels)
+        inverse = numbers_at(work - low * x.itemsize, high, x.dtype.type(1))
+        _deviations(variance, inverse, low, high, s)
+        vectors = (mean, inverse, weight, bias)
+        if s.channels >= lanes_of(zeros(x, 4)):
+            _normalize_pixels(x, vectors, output, start, stop, low, high, s)
+            continue
+        one = zeros(x, 1)
+        for tile in range(start, stop, TILE):
+            first, count = tile * s.channels, min(TILE, stop - tile)
+            for c in range(0, s.channels, lanes_of(one)):
+                at = block_at(c, s.channels, lanes_of(one))
+                end = 0 if s.channels >= lanes_of(one) else stop * s.channels
+                _normalize_block(x, vectors, output, at, first, count, end, s, one)
 
 
 # --------------------------------------------------------------------------------- backward
@@ -265,13 +273,21 @@ def batch_norm_backward_sums(
 
 @embed
 def _gradient_pixels(
-    x: Any, vectors: Any, grad: Any, output: Any, start: int, stop: int, s: Any
+    x: Any,
+    vectors: Any,
+    grad: Any,
+    output: Any,
+    start: int,
+    stop: int,
+    low: int,
+    high: int,
+    s: Any,
 ) -> None:
     """Do pixels of many channels one after the other; `vectors` as for the block."""
     wide = zeros(x, 4)
     for pixel in range(start * s.channels, stop * s.channels, s.channels):
-        for c in range(0, s.channels, lanes_of(wide)):
-            at = block_at(c, s.channels, lanes_of(wide))
+        for c in range(low, high, lanes_of(wide)):
+            at = block_at(c, high, lanes_of(wide))
             _gradient_block(x, vectors, grad, output, at, pixel, 1, 0, s, wide)
 
 
@@ -309,13 +325,11 @@ def _gradient_block(
 
 
 @embed
-def _means(total: Any, s: Normalization) -> Any:
-    """Return a sum over all pixels divided by their count, for every channel; as `_deviations`."""
+def _means(total: Any, mean: Any, low: int, high: int, s: Normalization) -> None:
+    """Store sums over all pixels divided by their count; see `_deviations`."""
     one = zeros(total, 1)
-    mean = np.empty(s.channels + lanes_of(one), total.dtype)
-    for c in range(0, s.channels, lanes_of(one)):
+    for c in range(low, high, lanes_of(one)):
         store(mean, c, load(total, c, one) / like(one, s.samples * s.plane))
-    return mean
 
 
 @vectorised(plain_norm.batch_norm_backward_input)
@@ -329,23 +343,34 @@ def batch_norm_backward_input(
     grad_output: Flat,
     grad_input: Flat,
     s: Normalization,
+    work: int,
     thread: int,
     threads: int,
 ) -> None:
     """Gradient through the batch statistics; `grad_weight` and `grad_bias` are the channel sums."""
     start, stop = share(s.samples * s.plane, thread, threads)
-    means = (_means(grad_weight, s), _means(grad_bias, s))
-    vectors = (mean, _deviations(variance, s), weight, means[0], means[1])
-    if s.channels >= lanes_of(zeros(x, 4)):
-        _gradient_pixels(x, vectors, grad_output, grad_input, start, stop, s)
-        return
-    one = zeros(x, 1)
-    for tile in range(start, stop, TILE):
-        first, count = tile * s.channels, min(TILE, stop - tile)
-        for c in range(0, s.channels, lanes_of(one)):
-            at = block_at(c, s.channels, lanes_of(one))
-            end = 0 if s.channels >= lanes_of(one) else stop * s.channels
-            _gradient_block(x, vectors, grad_output, grad_input, at, first, count, end, s, one)
+    for part in range(0, s.channels, PART):
+        low, high = block_at(part, s.channels, PART), min(part + PART, s.channels)
+        place, one = work - low * x.itemsize, x.dtype.type(1)
+        inverse = numbers_at(place, high, one)
+        mean_weight = numbers_at(place + APART, high, one)
+        mean_bias = numbers_at(place + 2 * APART, high, one)
+        _deviations(variance, inverse, low, high, s)
+        _means(grad_weight, mean_weight, low, high, s)
+        _means(grad_bias, mean_bias, low, high, s)
+        vectors = (mean, inverse, weight, mean_weight, mean_bias)
+        if s.channels >= lanes_of(zeros(x, 4)):
+            _gradient_pixels(x, vectors, grad_output, grad_input, start, stop, low, high, s)
+            continue
+        shape = zeros(x, 1)
+        for tile in range(start, stop, TILE):
+            first, count = tile * s.channels, min(TILE, stop - tile)
+            for c in range(0, s.channels, lanes_of(shape)):
+                at = block_at(c, s.channels, lanes_of(shape))
+                end = 0 if s.channels >= lanes_of(shape) else stop * s.channels
+                _gradient_block(
+                    x, vectors, grad_output, grad_input, at, first, count, end, s, shape
+                )
 
 
 @kernel
