@@ -148,3 +148,25 @@ def test_batch_norm_twins(dtype: str) -> None:
         assert_twins("batch_norm_backward_sums", sums, s, b["partial"], b["second"])
         last = (x, mean, variance, b["weight"], b["gw"], b["gb"], grad, b["grad_input"])
         assert_twins("batch_norm_backward_input", last, s, b["grad_input"])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (7, 10, 1), (3, 1000, 1), (2, 5, 9), (5, 17, 1), (1, 3, 40)]
+)
+def test_softmax_and_cross_entropy_twins(shape: tuple[int, int, int], dtype: str) -> None:
+    items = (shape[0] * shape[2],)
+    b = make(
+        dtype,
+        **dict.fromkeys(("x", "output", "grad", "grad_input", "target", "kept"), shape),
+        **dict.fromkeys(("totals", "masses", "losses"), items),
+    )
+    b["target"].write((np.abs(b["target"].read()) > 3) * 0.7)
+    for spoiled in (False, True):
+        if spoiled:
+            spoil(b["x"])
+        assert_twins("softmax_forward", (b["x"], b["output"]), None, b["output"])
+        given = (b["x"], b["grad"], b["grad_input"])
+        assert_twins("softmax_backward", given, None, b["grad_input"])
+        results = tuple(b[name] for name in ("kept", "totals", "masses", "losses"))
+        assert_twins("cross_entropy_forward", (b["x"], b["target"], *results), None, *results)

@@ -7,6 +7,7 @@ wrap-around keeps LLVM from using vector instructions.
 from __future__ import annotations
 
 from engine.kernels import scalar
+from engine.kernels.cpu import plain_softmax
 from engine.kernels.cpu._jit import inline, kernel
 from engine.kernels.cpu._memory import numbers_at
 from engine.kernels.cpu._share import share
@@ -17,6 +18,7 @@ from engine.kernels.cpu._softmax import (
     largest_across,
     sums_of_rows,
 )
+from engine.kernels.cpu._vector import vectorised
 from engine.kernels.settings import Slope
 from engine.kernels.types import Flat, Real3
 
@@ -130,7 +132,7 @@ def hard_swish_backward(
         b[i] = g[i] * hard_swish_slope(a[i])
 
 
-@kernel
+@vectorised(plain_softmax.softmax_forward)
 def softmax_forward(x: Real3, output: Real3, work: int, thread: int, threads: int) -> None:
     """output[r, :, i] = exp(x - max) / sum of exp(x - max), along the middle axis."""
     rows, classes, inner = x.shape
@@ -164,7 +166,7 @@ def softmax_forward(x: Real3, output: Real3, work: int, thread: int, threads: in
         item += count
 
 
-@kernel
+@vectorised(plain_softmax.softmax_backward)
 def softmax_backward(
     output: Real3, grad_output: Real3, grad_input: Real3, work: int, thread: int, threads: int
 ) -> None:

@@ -8,6 +8,8 @@ the order of the sums.
 
 from __future__ import annotations
 
+import numpy as np
+
 from engine.kernels import scalar
 from engine.kernels.cpu import plain
 from engine.kernels.cpu._bands import (
@@ -32,7 +34,7 @@ from engine.kernels.types import Real1, Real2, Real4, Real5, Real6
 
 chunk_start = inline(scalar.chunk_start)
 CHUNKS = scalar.CHUNKS
-STREAM_BYTES = 8 * 1024 * 1024
+STREAM_BYTES = 32 * 1024 * 1024
 """Results larger than this are stored past the caches: nobody could find them there later."""
 BLOCK_PIXELS = 256
 """How many pixels of the output gradient a weight gradient adds before the next rows take their
@@ -270,8 +272,9 @@ def conv2d_backward_weight(
     )
     start, stop = share(CHUNKS * panels, thread, threads)
     for task in range(start, stop):
-        chunk, panel = task // panels, task % panels
-        target = partial.ctypes.data + task * size
+        # Panel by panel: a small batch fills few chunks, and every thread shall have some of them.
+        chunk, panel = task % CHUNKS, task // CHUNKS
+        target = partial.ctypes.data + (chunk * panels + panel) * size
         n, end = chunk_start(chunk, samples), chunk_start(chunk + 1, samples)
         if n == end:
             zero_bytes(target, size)
@@ -388,19 +391,21 @@ def conv2d_turn_weight(weight: Real5, turned: Real5, s: Window, thread: int, thr
     """
     panels, kernel_y, kernel_x, group_in, lanes = weight.shape
     out_channels = turned.shape[3]
+    values, numbers = weight.reshape(-1), turned.reshape(-1)
     start, stop = share(kernel_y * kernel_x, thread, threads)
     for tap in range(start, stop):
         ky, kx = tap // kernel_x, tap % kernel_x
         ty, tx = (ky, kx) if s.flip else (kernel_y - 1 - ky, kernel_x - 1 - kx)
         for panel in range(panels):
-            source = weight[panel, ky, kx]
             first = panel * lanes
             count = min(lanes, out_channels - first)
+            place = (panel * kernel_y * kernel_x + tap) * group_in * lanes
             for i in range(group_in):
-                values = source[i]
-                target = turned[i // lanes, ty, tx, first:, i % lanes]
+                row = (i // lanes * kernel_y + ty) * kernel_x + tx
+                target = np.uintp((row * out_channels + first) * lanes + i % lanes)
+                source = np.uintp(place + i * lanes)
                 for o in range(count):
-                    target[o] = values[o]
+                    numbers[target + np.uintp(o * lanes)] = values[source + np.uintp(o)]
 
 
 @fast(plain.conv2d_backward_bias)
@@ -415,7 +420,7 @@ def conv2d_backward_bias(
     put(work, one)
     start, stop = share(CHUNKS * panels, thread, threads)
     for task in range(start, stop):
-        chunk, panel = task // panels, task % panels
+        chunk, panel = task % CHUNKS, task // CHUNKS
         n, end = chunk_start(chunk, samples), chunk_start(chunk + 1, samples)
         target = partial.ctypes.data + chunk * pixel + panel * PANEL_BYTES
         grads = grad_output.ctypes.data + n * out_h * out_w * pixel + panel * PANEL_BYTES

@@ -6,6 +6,8 @@ order of the sums.
 
 from __future__ import annotations
 
+import numpy as np
+
 from engine.kernels.cpu import plain
 from engine.kernels.cpu._jit import inline, kernel
 from engine.kernels.cpu._microkernel import PANEL_BYTES, fast, multiply
@@ -108,14 +110,16 @@ def dense_turn_weight(weight: Real3, turned: Real3, thread: int, threads: int) -
     """turned[i, o] = weight[o, i], both in panels of their first axis."""
     panels, inputs, lanes = weight.shape
     outputs = turned.shape[1]
+    values, numbers = weight.reshape(-1), turned.reshape(-1)
     start, stop = share(panels, thread, threads)
     for panel in range(start, stop):
         first = panel * lanes
         count = min(lanes, outputs - first)
         for i in range(inputs):
-            values, target = weight[panel, i], turned[i // lanes, first:, i % lanes]
+            target = np.uintp((i // lanes * outputs + first) * lanes + i % lanes)
+            source = np.uintp((panel * inputs + i) * lanes)
             for o in range(count):
-                target[o] = values[o]
+                numbers[target + np.uintp(o * lanes)] = values[source + np.uintp(o)]
 
 
 @kernel

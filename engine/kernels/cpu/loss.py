@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.kernels import scalar
 from engine.kernels.arithmetic import like
+from engine.kernels.cpu import plain_softmax
 from engine.kernels.cpu._jit import inline, kernel
 from engine.kernels.cpu._memory import numbers_at
 from engine.kernels.cpu._share import share
@@ -17,7 +18,7 @@ from engine.kernels.cpu._softmax import (
     largest_across,
     sums_of_rows,
 )
-from engine.kernels.cpu._vector import embed, lanes_of, load, some, zeros
+from engine.kernels.cpu._vector import embed, lanes_of, load, some, vectorised, zeros
 from engine.kernels.settings import Strength
 from engine.kernels.types import Flat, Real1, Real3
 
@@ -50,7 +51,7 @@ def _loss_of_row(x: Any, target: Any, total: Any, classes: int) -> Any:
     return loss, mass
 
 
-@kernel
+@vectorised(plain_softmax.cross_entropy_forward)
 def cross_entropy_forward(
     logits: Real3,
     target: Real3,
