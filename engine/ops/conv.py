@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from engine.device import Buffer, Launch, replay
-from engine.errors import ShapeError
+from engine.errors import ConfigurationError, ShapeError
 from engine.explanation import Explanation, Patch, Role, Stage
 from engine.kernels.scalar import CHUNKS
 from engine.kernels.settings import Columns, Window
@@ -32,6 +32,8 @@ from engine.ops.explaining import (
 from engine.shapes import Pair, Reach, image, resolve_padding, window_shape, with_batch
 from engine.typing import Array, Index, Shape
 
+LARGEST_REACH = 30 * 2**20
+"""Bytes of an image that one row of windows may span: a little less than a thread's scratch."""
 FEW_CHANNELS = 8
 """Up to this many input channels, the input gradient goes by columns."""
 
@@ -111,6 +113,7 @@ class Conv2d(Op):
 
     def forward(self, at: Site) -> list[Launch]:
         """One launch: all taps, then the bias; or Winograd's method, if it is asked for."""
+        self._check_reach(at)
         if tile := winograd.tile_for(self, at.convolution, "output", at.x.shape):
             return winograd.forward(self, at, tile)
         bias = at.parameters["bias"] if self.bias else at.scratch("no_bias", (1,))
@@ -118,6 +121,26 @@ class Conv2d(Op):
         window, work = self.window(at.x.shape[1:]), self._work(at)
         kernel = "depthwise2d_forward" if self.depthwise else "conv2d_forward"
         return [Launch(kernel, buffers, window, work)]
+
+    def _check_reach(self, at: Site) -> None:
+        """Refuse windows that span more of an image than a thread's scratch can hold.
+
+        What counts is one row of windows, forward, and the gradient's rows that meet one row of
+        pixels, backward: bytes.
+        """
+        item = 8 if at.x.dtype == "float64" else 4
+        (_, c, _, w), (_, k, _, out_w) = at.x.shape, at.output.shape
+        spans = [(n - 1) * d for n, d in zip(self.kernel, self.dilation, strict=True)]
+        ahead = (spans[0] + 1) * ((out_w - 1) * self.stride[1] + spans[1] + 1) * c
+        back = (spans[0] // self.stride[0] + 3) * ((w + spans[1]) // self.stride[1] + 2) * k
+        # Beside the image, a weight gradient keeps the output gradient of that row.
+        needed = (max(ahead, back) + out_w * k) * item
+        if needed > LARGEST_REACH:
+            raise ConfigurationError(
+                f"conv2d: one row of windows spans {needed / 2**20:.0f} MiB of the image, at most "
+                f"{LARGEST_REACH / 2**20:.0f} are possible; use smaller images, fewer channels or "
+                "less dilation"
+            )
 
     @property
     def depthwise(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.kernels.cpu._jit import WORK_BYTES, Kernel, pack
+from engine.kernels.cpu._jit import ROOM_BYTES, WORK_BYTES, Kernel, pack
 from engine.kernels.cpu._memory import thread_memory
 from engine.kernels.cpu.backend import CpuBackend, all_kernels
 from engine.kernels.settings import WinogradChunks, WinogradKernels, WinogradTiles
@@ -26,8 +26,9 @@ digit and a half."""
 def run(kernel: Kernel, buffers: list[Any], settings: Any, threads: int, dtype: str) -> None:
     """Run a kernel as a team would, one thread after the other."""
     scratch, work = thread_memory(threads)
-    scratch[:] = 0xFF  # every number a NaN: scratch has no first value
-    behind = work - scratch.ctypes.data + threads * WORK_BYTES
+    first = work - scratch.ctypes.data
+    rooms = scratch[first:][: threads * ROOM_BYTES].reshape(threads, ROOM_BYTES)
+    rooms[:, : WORK_BYTES + 4096] = 0xFF  # every number a NaN: scratch has no first value
     kinds = kernel.signature.arrays
     arrays = [view_for(kind, b.memory) for kind, b in zip(kinds, buffers, strict=True)]
     words = np.array(pack(kernel, arrays, settings, work), np.int64)
@@ -35,7 +36,7 @@ def run(kernel: Kernel, buffers: list[Any], settings: Any, threads: int, dtype: 
     entry = signature(kernel.entry(dtype))
     for thread in range(threads):
         entry(words.ctypes.data, thread, threads)
-    assert (scratch[behind:] == 0xFF).all()
+    assert (rooms[:, WORK_BYTES : WORK_BYTES + 4096] == 0xFF).all()  # no more than planned
 
 
 class Case:

@@ -36,7 +36,10 @@ FLAGS: dict[str, Any] = {
 }
 """Of helpers: only compiled code calls them."""
 WORK_BYTES = 2 * 1024 * 1024
-"""Scratch of one thread: what kernels get as `work`."""
+"""Scratch of one thread that kernels plan with, at the address they get as `work`."""
+ROOM_BYTES = 32 * 1024 * 1024
+"""What there is of it: one row of windows over a wide image may need more than planned. Memory that
+nobody touches costs nothing."""
 
 
 def inline(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -194,7 +197,7 @@ def _unpack(
             fields = [cursor.scalar(field) for field in kind]
             values.append(context.make_tuple(builder, kind, fields))
     if works:
-        scratch = context.get_constant(types.int64, WORK_BYTES)
+        scratch = context.get_constant(types.int64, ROOM_BYTES)
         values.append(builder.add(cursor.word(), builder.mul(thread, scratch)))
     return [*values, thread, threads]
 
@@ -219,7 +222,7 @@ def pack(
 ) -> list[int]:
     """Return the table words of one launch, in the order `_unpack` reads them.
 
-    `work` is the address of the team's scratch, `WORK_BYTES` per thread, for kernels that take it.
+    `work` is the address of the team's scratch, `ROOM_BYTES` per thread, for kernels that take it.
     """
     words: list[int] = []
     for array in arrays:

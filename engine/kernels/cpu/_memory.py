@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from engine.kernels.cpu._jit import WORK_BYTES, inline
+from engine.kernels.cpu._jit import ROOM_BYTES, inline
 from engine.kernels.cpu._tile import VECTOR_BYTES, WORD, word
 from engine.kernels.intrinsics import emitted
 from engine.typing import Array
@@ -20,7 +20,7 @@ def thread_memory(threads: int) -> tuple[Array, int]:
 
     It is not touched here, so only what kernels use takes up memory.
     """
-    memory = np.empty(threads * WORK_BYTES + 4096, np.uint8)
+    memory = np.empty(threads * ROOM_BYTES + 4096, np.uint8)
     return memory, memory.ctypes.data + -memory.ctypes.data % 4096
 
 
