@@ -46,8 +46,8 @@ from engine.kernels.cpu._tile import (
     word,
 )
 
-BLOCK_BYTES = 16 * 1024
-"""How much of a panel a sum runs over before the next rows take their turn: half of the first-level
+BLOCK_BYTES = 24 * 1024
+"""How much of a panel a sum runs over before the next rows take their turn: most of the first-level
 cache, so that B stays there beside A."""
 
 
@@ -75,6 +75,7 @@ def _call_tile(
     words: Any,
     c: Any,
     a: Any,
+    left: Any,
     b: Any,
     bias: Any,
     lanes: Any,
@@ -85,7 +86,7 @@ def _call_tile(
     bits = one[0].bitwidth if lanewise else one.bitwidth
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        narrow = builder.icmp_signed("<=", arguments[7], word(VECTOR_BYTES * 8 // bits))
+        narrow = builder.icmp_signed("<=", arguments[8], word(VECTOR_BYTES * 8 // bits))
         number = builder.sub(arguments[1], word(1))
         number = builder.select(narrow, number, builder.add(number, word(ROWS)))
         done = builder.append_basic_block("done")
@@ -147,22 +148,30 @@ _T_COUNT, _K_COUNT, _START = PLACES["t_count"], PLACES["k_count"], PLACES["start
 
 @inline
 def _strips(one: Any, pointer: Any, c: int, a: int, b: int, bias: int, lanes: int) -> None:
-    """Run one panel: each band's rows in tiles of even height, as high as registers allow."""
+    """Run one panel in tiles as high as registers allow, the last two of even height."""
     _, bands, rows, _, _, c_band, c_row, _, _, a_band, a_row = _words_at(pointer)[:11]
-    full, first, second = rows // ROWS, rows % ROWS, 0
+    length = rows
+    if c_band == rows * c_row:
+        # Results lie without a gap: tiles run on from band to band.
+        bands, length = 1, bands * rows
+    full, first, second = length // ROWS, length % ROWS, 0
     if full and 0 < first < ROWS - 2:
         # A low last tile leaves registers idle: it shares its rows with the tile before.
         full, first, second = full - 1, (first + ROWS + 1) // 2, (first + ROWS) // 2
     for band in range(bands):
         here, there = c + band * c_band, a + band * a_band
         if full:
-            _tile_of(one, ROWS, pointer, here, there, b, bias, lanes, full)
-            here, there = here + full * ROWS * c_row, there + full * ROWS * a_row
+            _tile_of(one, ROWS, pointer, here, there, rows, b, bias, lanes, full)
+        done = full * ROWS
         if first:
-            _tile_of(one, first, pointer, here, there, b, bias, lanes, 1)
-            here, there = here + first * c_row, there + first * a_row
+            at = there + done // rows * a_band + done % rows * a_row
+            left = rows - done % rows
+            _tile_of(one, first, pointer, here + done * c_row, at, left, b, bias, lanes, 1)
+        done += first
         if second:
-            _tile_of(one, second, pointer, here, there, b, bias, lanes, 1)
+            at = there + done // rows * a_band + done % rows * a_row
+            left = rows - done % rows
+            _tile_of(one, second, pointer, here + done * c_row, at, left, b, bias, lanes, 1)
 
 
 @inline

@@ -31,9 +31,6 @@ ROWS = 8 if VECTOR_BYTES == 64 else 6
 of 16."""
 SLACK_BYTES = 2 * PANEL_BYTES
 """How far past the end of a buffer a tile may read."""
-NEAR = 3
-"""Rows that one base address reaches: by itself, one stride away, two strides away."""
-
 WORDS = (
     *("item", "bands", "rows", "lanes", "c", "c_band", "c_row", "c_panel"),
     *("a", "a_band", "a_row", "a_t", "a_u", "a_k", "b", "b_t", "b_u", "b_k", "b_panel"),
@@ -41,8 +38,9 @@ WORDS = (
 )
 """What describes a block, in the order in which it travels as int64 words."""
 PLACES = {name: number for number, name in enumerate(WORDS)}
-TILED = ("c", "a", "b", "bias", "lanes", "count")
-"""What differs from strip to strip; the rest is read from the words of the block."""
+TILED = ("c", "a", "left", "b", "bias", "lanes", "count")
+"""What differs from strip to strip; the rest is read from the words of the block. `left` rows of A
+follow each other in the band that the strip begins in."""
 UNROLLED = 4
 """Steps of the sum per turn of the innermost loop."""
 
@@ -108,8 +106,9 @@ class _Emitter:
         self.fma = cgutils.get_or_insert_function(builder.module, fma, name)
         self.sums = [[self._variable(self.vector) for _ in range(vectors)] for _ in range(rows)]
         self.c, self.a = self._variable(self.byte), self._variable(self.byte)
-        self.bases = [self._variable(self.byte) for _ in range(-(-rows // NEAR))]
-        self.b = self._variable(self.byte)
+        self.left = self._variable(WORD)
+        self.bases = [self._variable(self.byte) for _ in range(rows)]
+        self.along, self.b = self._variable(WORD), self._variable(self.byte)
         self.spill = cgutils.alloca_once(builder, ir.ArrayType(self.vector, rows * vectors))
 
     def _variable(self, kind: Any) -> Any:
@@ -123,14 +122,14 @@ class _Emitter:
             pointer = self.builder.gep(pointer, [offset])
         return pointer
 
-    def _opaque(self, pointer: Any) -> Any:
-        """Return the same pointer in a form LLVM cannot compute with.
+    def _opaque(self, value: Any) -> Any:
+        """Return the same value in a form LLVM cannot compute with.
 
         Otherwise it makes one running pointer per row and step of the loops around the innermost
         one, more than there are registers.
         """
-        slot = self._variable(self.byte)
-        self.builder.store(pointer, slot)
+        slot = self._variable(value.type)
+        self.builder.store(value, slot)
         load = _VolatileLoad(self.builder.block, slot)
         self.builder._insert(load)
         return load
@@ -160,28 +159,41 @@ class _Emitter:
         builder, v = self.builder, self.v
         builder.store(self._pointer(v["c"]), self.c)
         builder.store(self._pointer(v["a"]), self.a)
+        builder.store(v["left"], self.left)
         c_step = builder.mul(v["c_row"], word(self.rows))
-        a_step = builder.mul(v["a_row"], word(self.rows))
+        # From behind the last row of a band to the first of the next.
+        jump = builder.sub(v["a_band"], builder.mul(v["a_row"], v["rows"]))
         with cgutils.for_range(builder, v["count"], intp=WORD):
+            self._find_rows(jump)
             self._begin()
             self._sum()
             self._end()
             builder.store(self._ahead(builder.load(self.c), c_step), self.c)
-            builder.store(self._ahead(builder.load(self.a), a_step), self.a)
+
+    def _find_rows(self, jump: Any) -> None:
+        """Set the base address of each row of the tile; rows go on in the next band."""
+        builder, v = self.builder, self.v
+        place, left = builder.load(self.a), builder.load(self.left)
+        for base in self.bases:
+            builder.store(place, base)
+            left = builder.sub(left, word(1))
+            over = builder.icmp_signed("==", left, word(0))
+            place = self._ahead(place, v["a_row"], builder.select(over, jump, word(0)))
+            left = builder.select(over, v["rows"], left)
+        builder.store(place, self.a)
+        builder.store(left, self.left)
 
     def _sum(self) -> None:
         builder, v = self.builder, self.v
         main = builder.lshr(v["k_count"], word(UNROLLED.bit_length() - 1))
         rest = builder.and_(v["k_count"], word(UNROLLED - 1))
-        start, b_start = builder.load(self.a), self._pointer(v["b"])
+        b_start = self._pointer(v["b"])
         with cgutils.for_range(builder, v["t_count"], intp=WORD) as t:
-            a_t = self._ahead(start, builder.mul(t.index, v["a_t"]))
+            a_t = builder.mul(t.index, v["a_t"])
             b_t = self._ahead(b_start, builder.mul(t.index, v["b_t"]))
             with cgutils.for_range(builder, v["u_count"], intp=WORD) as u:
-                a_u = self._ahead(a_t, builder.mul(u.index, v["a_u"]))
-                for number, base in enumerate(self.bases):
-                    far = builder.mul(v["a_row"], word(NEAR * number))
-                    builder.store(self._opaque(self._ahead(a_u, far)), base)
+                a_u = builder.add(a_t, builder.mul(u.index, v["a_u"]))
+                builder.store(self._opaque(a_u), self.along)
                 b_u = self._ahead(b_t, builder.mul(u.index, v["b_u"]))
                 builder.store(self._opaque(b_u), self.b)
                 with cgutils.for_range(builder, main, intp=WORD):
@@ -191,36 +203,35 @@ class _Emitter:
                     self._step()
 
     def _step(self) -> None:
-        """One step of the sum: a column of A times a row of B."""
+        """One step of the sum: a column of A times a row of B.
+
+        Rows have a register each and share the way along the sum.
+        """
         builder = self.builder
-        b, bases = builder.load(self.b), [builder.load(base) for base in self.bases]
+        b, along = builder.load(self.b), builder.load(self.along)
         columns = [
             self._load(self._ahead(b, self._lane(j)), self.vector) for j in range(self.vectors)
         ]
-        for i in range(self.rows):
-            place = bases[i // NEAR]
-            if i % NEAR:
-                place = self._ahead(place, builder.mul(self.v["a_row"], word(i % NEAR)))
+        for base, sums in zip(self.bases, self.sums, strict=True):
+            place = self._ahead(builder.load(base), along)
             if not self.lanewise:
                 factor = self._broadcast(self._load(place, self.real))
-            for j in range(self.vectors):
+            for j, total in enumerate(sums):
                 if self.lanewise:
                     factor = self._load(self._ahead(place, self._lane(j)), self.vector)
-                total = builder.load(self.sums[i][j])
-                builder.store(builder.call(self.fma, [factor, columns[j], total]), self.sums[i][j])
-        for base, value in zip(self.bases, bases, strict=True):
-            builder.store(self._advanced(value, self.v["a_k"]), base)
-        builder.store(self._advanced(b, self.v["b_k"]), self.b)
+                value = builder.call(self.fma, [factor, columns[j], builder.load(total)])
+                builder.store(value, total)
+        builder.store(self._advanced(along, self.v["a_k"]), self.along)
+        b = builder.ptrtoint(b, WORD)
+        builder.store(self._pointer(self._advanced(b, self.v["b_k"])), self.b)
 
-    def _advanced(self, pointer: Any, step: Any) -> Any:
-        """Return a pointer one step on, masked with ones that LLVM does not know to be ones.
+    def _advanced(self, place: Any, step: Any) -> Any:
+        """Return a place one step on, masked with ones that LLVM does not know to be ones.
 
         Otherwise it keeps the addresses of all unrolled steps apart, more than there are registers,
         and the innermost loop loads them from the stack.
         """
-        builder = self.builder
-        address = builder.add(builder.ptrtoint(pointer, WORD), step)
-        return self._pointer(builder.and_(address, self.v["ones"]))
+        return self.builder.and_(self.builder.add(place, step), self.v["ones"])
 
     # -- start and end -------------------------------------------------------------------------
 
