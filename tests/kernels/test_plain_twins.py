@@ -45,14 +45,14 @@ def convolution(draw: random.Random) -> dict[str, Any] | None:
     groups = draw.choice([1, 1, 1, 2, 3])
     one = {
         "groups": groups,
-        "channels": groups * draw.choice([1, 2, 3, 8]),
+        "channels": groups * draw.choice([1, 2, 3, 8, 21]),
         "outputs": groups * draw.choice([1, 2, 5, 16, 19]),
         "size": (draw.randint(1, 9), draw.randint(1, 11)),
         "kernel": (draw.randint(1, 4), draw.randint(1, 5)),
         "stride": (draw.randint(1, 3), draw.randint(1, 3)),
         "dilation": draw.choice([(1, 1), (draw.randint(1, 3), draw.randint(1, 3))]),
         "pad": [draw.randint(0, 5) for _ in range(4)],
-        "samples": draw.choice([1, 2, 9]),
+        "samples": draw.choice([1, 2, 9, 19]),
         "flip": draw.choice([0, 0, 1]),
         "bias": draw.randint(0, 1),
     }
@@ -113,6 +113,7 @@ def test_convolution_twins(dtype: str) -> None:
         assert_twins("conv2d_fused_forward", buffers, fused, output, dtype)
         if fused.keep:
             assert_twins("conv2d_fused_forward", buffers, fused, before, dtype)
+        assert_twins("conv2d_turn_weight", (weight, turned), window, turned, dtype)
         buffers = (grad_output, turned, grad_input)
         assert_twins("conv2d_backward_input", buffers, window, grad_input, dtype)
         if g == 1 and one["dilation"] == (1, 1):
@@ -121,6 +122,32 @@ def test_convolution_twins(dtype: str) -> None:
             assert_twins("conv2d_backward_input_columns", buffers, settings, grad_input, dtype)
         assert_twins("conv2d_backward_weight", (x, grad_output, partial), window, partial, dtype)
         assert_twins("conv2d_backward_bias", (grad_output, bias_chunks), None, bias_chunks, dtype)
+
+
+BLOCKS = [
+    # samples, input channels, rows and columns, output channels, kernel, stride, padding
+    (3, 20, (21, 19), 37, (3, 3), 1, 1),  # several blocks of rows, two planes
+    (30, 33, (5, 4), 19, (3, 2), 1, 0),  # several images in a block
+    (2, 40, (24, 25), 300, (1, 1), 1, 0),  # several groups of panels, rows side by side
+    (5, 17, (30, 3), 70, (1, 1), 2, 0),
+    (2, 24, (9, 300), 18, (2, 3), 2, 1),  # a row of more pixels than a block
+    (1, 130, (12, 12), 600, (3, 3), 1, 1),  # gradients of many panels
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_weight_gradients_in_blocks(block: tuple[Any, ...]) -> None:
+    n, c, (h, w), o, (ky, kx), stride, pad = block
+    window = Window(stride, stride, pad, pad, 1, 1, 1, 0, 1)
+    oh, ow = (h + 2 * pad - ky) // stride + 1, (w + 2 * pad - kx) // stride + 1
+    numbers, arena = np.random.default_rng(0), CpuBackend(1).arena()
+    x = arena.request("x", (n, c, h, w), "float32", "activation")
+    partial = arena.request("partial", (8, o, c, ky, kx), "float32", "kernels")
+    grad_output = arena.request("grad_output", (n, o, oh, ow), "float32", "activation")
+    arena.commit()
+    for buffer in (x, grad_output):
+        buffer.write(numbers.standard_normal(buffer.shape))
+    assert_twins("conv2d_backward_weight", (x, grad_output, partial), window, partial, "float32")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -157,7 +184,10 @@ def test_depthwise_twins(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("shape", [(1, 1, 1), (13, 7, 6), (5, 3, 37), (64, 400, 120), (9, 33, 17)])
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 1, 1), (13, 7, 6), (5, 3, 37), (64, 400, 120), (9, 33, 17), (300, 40, 20), (3, 600, 300)],
+)
 def test_dense_twins(shape: tuple[int, int, int], dtype: str) -> None:
     rows, inputs, outputs = shape
     numbers, arena = np.random.default_rng(0), CpuBackend(1).arena()
@@ -172,7 +202,7 @@ def test_dense_twins(shape: tuple[int, int, int], dtype: str) -> None:
     arena.commit()
     for buffer in (x, weight, bias, grad):
         buffer.write(numbers.standard_normal(buffer.shape))
-    turned.write(weight.read().T)
+    assert_twins("dense_turn_weight", (weight, turned), None, turned, dtype)
     assert_twins("dense_forward", (x, weight, bias, output), None, output, dtype)
     for settings in (FusedDense(1, 1, 1), FusedDense(0, 0, 1), FusedDense(1, 0, 0)):
         buffers = (x, weight, bias, before, output)

@@ -10,7 +10,7 @@ from numba import types
 from numba.core import cgutils
 
 from engine.kernels.cpu._jit import ROOM_BYTES, inline
-from engine.kernels.cpu._tile import VECTOR_BYTES, WORD, word
+from engine.kernels.cpu._tile import PANEL_BYTES, VECTOR_BYTES, WORD, word
 from engine.kernels.intrinsics import emitted
 from engine.typing import Array
 
@@ -176,3 +176,61 @@ def copy_window(
             copy_bytes(line + before * pixel, first, taken * pixel)
         if after:
             zero_bytes(line + (before + taken) * pixel, after * pixel)
+
+
+@inline
+def copy_planes(
+    target: int,
+    plane: int,
+    source: int,
+    size: int,
+    window: tuple[int, int, int, int],
+    image: tuple[int, int, int],
+) -> None:
+    """Copy a window of an image, zeros where it has none, as planes of a panel's width of channels.
+
+    Each plane holds the window's pixels, a panel apart. What the last plane has too much comes from
+    the next pixel; it is there to be read, and never used.
+
+    Parameters
+    ----------
+    target, source : int
+        Addresses.
+    plane : int
+        Bytes from plane to plane in the target.
+    size : int
+        Bytes of the channels of a pixel that are copied.
+    window : (row, rows, column, columns)
+        It may begin before the image and end after it.
+    image : (height, width, bytes of a pixel)
+    """
+    row, rows, column, columns = window
+    height, width, pixel = image
+    before = min(max(-column, 0), columns)
+    taken = max(min(width - max(column, 0), columns - before), 0)
+    after = columns - before - taken
+    line = target
+    for y in range(row, row + rows):
+        if y < 0 or y >= height:
+            fill_planes(line, plane, size, columns)
+        else:
+            fill_planes(line, plane, size, before)
+            first = source + (y * width + max(column, 0)) * pixel
+            for x in range(before, before + taken):
+                # A pixel as a whole: so its memory is read in order.
+                there = line + x * PANEL_BYTES
+                for place in range(0, size, PANEL_BYTES):
+                    copy_bytes(there, first + place, PANEL_BYTES)
+                    there += plane
+                first += pixel
+            fill_planes(line + (before + taken) * PANEL_BYTES, plane, size, after)
+        line += columns * PANEL_BYTES
+
+
+@inline
+def fill_planes(target: int, plane: int, size: int, count: int) -> None:
+    """Fill `count` neighbouring pixels of all planes with zeros."""
+    if count > 0:
+        for _ in range(0, size, PANEL_BYTES):
+            zero_bytes(target, count * PANEL_BYTES)
+            target += plane

@@ -8,9 +8,6 @@ the order of the sums.
 
 from __future__ import annotations
 
-import numpy as np
-
-from engine.kernels import scalar
 from engine.kernels.cpu import plain
 from engine.kernels.cpu._bands import (
     band_rows,
@@ -19,26 +16,20 @@ from engine.kernels.cpu._bands import (
     greatest_divisor,
     span,
 )
-from engine.kernels.cpu._jit import inline, kernel
-from engine.kernels.cpu._memory import copy_bytes, copy_window, finish_stores, put, zero_bytes
+from engine.kernels.cpu._jit import inline
+from engine.kernels.cpu._memory import copy_window, finish_stores
 from engine.kernels.cpu._microkernel import (
     PANEL_BYTES,
     VECTOR_BYTES,
     fast,
-    multiply,
     multiply_bands,
 )
 from engine.kernels.cpu._share import share
 from engine.kernels.settings import Window
-from engine.kernels.types import Real1, Real2, Real4, Real5, Real6
+from engine.kernels.types import Real1, Real4, Real5
 
-chunk_start = inline(scalar.chunk_start)
-CHUNKS = scalar.CHUNKS
 STREAM_BYTES = 32 * 1024 * 1024
 """Results larger than this are stored past the caches: nobody could find them there later."""
-BLOCK_PIXELS = 256
-"""How many pixels of the output gradient a weight gradient adds before the next rows take their
-turn: one panel of them fills half of the first-level cache."""
 
 
 @inline
@@ -250,188 +241,3 @@ def backward_band(
                     0,
                     0,
                 )
-
-
-@fast(plain.conv2d_backward_weight)
-def conv2d_backward_weight(
-    x: Real4,
-    grad_output: Real4,
-    partial: Real6,
-    s: Window,
-    work: int,
-    thread: int,
-    threads: int,
-) -> None:
-    """One panel of one chunk at a time, block by block; see `plain.conv2d_backward_weight`."""
-    samples, out_h, out_w = grad_output.shape[:3]
-    panels, kernel_y, kernel_x, group_in, lanes = partial.shape[1:]
-    item, size = x.itemsize, kernel_y * kernel_x * group_in * PANEL_BYTES
-    line = span(out_w, s.stride_x, kernel_x, s.dilation_x) * x.shape[3] * item
-    rows = min(
-        max(1, BLOCK_PIXELS // out_w), band_rows(line, s.stride_y, kernel_y, s.dilation_y), out_h
-    )
-    start, stop = share(CHUNKS * panels, thread, threads)
-    for task in range(start, stop):
-        # Panel by panel: a small batch fills few chunks, and every thread shall have some of them.
-        chunk, panel = task % CHUNKS, task // CHUNKS
-        target = partial.ctypes.data + (chunk * panels + panel) * size
-        n, end = chunk_start(chunk, samples), chunk_start(chunk + 1, samples)
-        if n == end:
-            zero_bytes(target, size)
-        going = 0
-        while n < end:
-            for row in range(0, out_h, rows):
-                taken = min(rows, out_h - row)
-                weight_block(
-                    x,
-                    grad_output,
-                    target,
-                    s,
-                    n,
-                    row,
-                    taken,
-                    panel,
-                    lanes,
-                    kernel_y,
-                    kernel_x,
-                    group_in,
-                    going,
-                    work,
-                )
-                going = 1
-            n += 1
-
-
-@inline
-def weight_block(
-    x: Real4,
-    grad_output: Real4,
-    target: int,
-    s: Window,
-    n: int,
-    row: int,
-    rows: int,
-    panel: int,
-    lanes: int,
-    kernel_y: int,
-    kernel_x: int,
-    group_in: int,
-    going: int,
-    work: int,
-) -> None:
-    """Add `rows` output rows of one image to one panel of a weight gradient."""
-    out_h, out_w, out_channels = grad_output.shape[1:]
-    height, width, channels = x.shape[1:]
-    group_out = out_channels // s.groups
-    one, item = x.dtype.type(1), x.itemsize
-    pixel, out_pixel = channels * item, out_channels * item
-    grads = grad_output.ctypes.data + (n * out_h + row) * out_w * out_pixel
-    grads += panel * PANEL_BYTES
-    step = out_pixel
-    if out_channels > lanes:
-        # One panel's lanes of all pixels, side by side.
-        for p in range(rows * out_w):
-            copy_bytes(work + p * PANEL_BYTES, grads + p * out_pixel, PANEL_BYTES)
-        grads, step = work, PANEL_BYTES
-    scratch = work + rows * out_w * PANEL_BYTES
-    first_y, first_x = row * s.stride_y - s.top, -s.left
-    tall = span(rows, s.stride_y, kernel_y, s.dilation_y)
-    wide = span(out_w, s.stride_x, kernel_x, s.dilation_x)
-    source, line = x.ctypes.data + n * height * width * pixel, width * pixel
-    if first_x < 0 or wide > width + first_x or first_y < 0 or first_y + tall > height:
-        copy_window(scratch, source, first_y, tall, first_x, wide, height, width, pixel)
-        source, line = scratch, wide * pixel
-    else:
-        source += first_y * line
-    columns, inner = kernel_x, group_in
-    if s.groups == 1 and s.dilation_x == 1 and not s.flip:
-        # The taps of a kernel row lie side by side: one block of kernel_x * channels rows.
-        columns, inner = 1, kernel_x * group_in
-    first, last = panel * lanes, min((panel + 1) * lanes, out_channels)
-    for ky in range(kernel_y):
-        for kx in range(columns):
-            wy, wx = (kernel_y - 1 - ky, kernel_x - 1 - kx) if s.flip else (ky, kx)
-            place = ky * s.dilation_y * line + kx * s.dilation_x * pixel
-            o = first
-            while o < last:
-                g = o // group_out
-                count = min(last, (g + 1) * group_out) - o
-                multiply_bands(
-                    one,
-                    item,
-                    (1, inner, count),
-                    (
-                        target + (wy * kernel_x + wx) * group_in * PANEL_BYTES + (o - first) * item,
-                        0,
-                        PANEL_BYTES,
-                        PANEL_BYTES,
-                    ),
-                    (
-                        source + place + g * group_in * item,
-                        0,
-                        item,
-                        0,
-                        s.stride_y * line,
-                        s.stride_x * pixel,
-                    ),
-                    (grads + (o - first) * item, 0, out_w * step, step, PANEL_BYTES),
-                    (1, rows, out_w),
-                    0,
-                    going,
-                    0,
-                )
-                o += count
-
-
-@kernel
-def conv2d_turn_weight(weight: Real5, turned: Real5, s: Window, thread: int, threads: int) -> None:
-    """turned[i, o, -1 - ky, -1 - kx] = the weight [o, i] that meets window place (ky, kx).
-
-    Both lie in panels of their first axis.
-    """
-    panels, kernel_y, kernel_x, group_in, lanes = weight.shape
-    out_channels = turned.shape[3]
-    values, numbers = weight.reshape(-1), turned.reshape(-1)
-    start, stop = share(kernel_y * kernel_x, thread, threads)
-    for tap in range(start, stop):
-        ky, kx = tap // kernel_x, tap % kernel_x
-        ty, tx = (ky, kx) if s.flip else (kernel_y - 1 - ky, kernel_x - 1 - kx)
-        for panel in range(panels):
-            first = panel * lanes
-            count = min(lanes, out_channels - first)
-            place = (panel * kernel_y * kernel_x + tap) * group_in * lanes
-            for i in range(group_in):
-                row = (i // lanes * kernel_y + ty) * kernel_x + tx
-                target = np.uintp((row * out_channels + first) * lanes + i % lanes)
-                source = np.uintp(place + i * lanes)
-                for o in range(count):
-                    numbers[target + np.uintp(o * lanes)] = values[source + np.uintp(o)]
-
-
-@fast(plain.conv2d_backward_bias)
-def conv2d_backward_bias(
-    grad_output: Real4, partial: Real2, work: int, thread: int, threads: int
-) -> None:
-    """One panel of one chunk at a time, as a product with a row of ones: the same sums."""
-    samples, out_h, out_w, out_channels = grad_output.shape
-    one, item = partial.dtype.type(1), partial.itemsize
-    lanes, pixel = PANEL_BYTES // item, out_channels * item
-    panels = (out_channels + lanes - 1) // lanes
-    put(work, one)
-    start, stop = share(CHUNKS * panels, thread, threads)
-    for task in range(start, stop):
-        chunk, panel = task % CHUNKS, task // CHUNKS
-        n, end = chunk_start(chunk, samples), chunk_start(chunk + 1, samples)
-        target = partial.ctypes.data + chunk * pixel + panel * PANEL_BYTES
-        grads = grad_output.ctypes.data + n * out_h * out_w * pixel + panel * PANEL_BYTES
-        multiply(
-            one,
-            item,
-            (1, min(lanes, out_channels - panel * lanes)),
-            (target, 0, 0),
-            (work, 0, 0, 0, 0),
-            (grads, 0, 0, pixel, 0),
-            (1, 1, (end - n) * out_h * out_w),
-            0,
-            0,
-        )

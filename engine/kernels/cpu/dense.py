@@ -6,13 +6,18 @@ order of the sums.
 
 from __future__ import annotations
 
-import numpy as np
-
 from engine.kernels.cpu import plain
 from engine.kernels.cpu._jit import inline, kernel
-from engine.kernels.cpu._microkernel import PANEL_BYTES, fast, multiply
+from engine.kernels.cpu._memory import copy_planes
+from engine.kernels.cpu._microkernel import PANEL_BYTES, fast, multiply, multiply_bands
 from engine.kernels.cpu._share import share
 from engine.kernels.types import Real1, Real2, Real3
+
+BLOCK_SAMPLES = 256
+"""Over how many samples a weight gradient runs before the next inputs take their turn."""
+BLOCK_PANELS = 16
+"""Of how many panels of inputs and outputs it copies that many samples: each may fill half of a
+second-level cache."""
 
 
 @inline
@@ -83,43 +88,57 @@ def dense_backward_input(
 
 @fast(plain.dense_backward_weight)
 def dense_backward_weight(
-    x: Real2, grad_output: Real2, grad_weight: Real3, thread: int, threads: int
+    x: Real2, grad_output: Real2, grad_weight: Real3, work: int, thread: int, threads: int
 ) -> None:
-    """Rows are inputs, the sum runs over samples; see `plain.dense_backward_weight`."""
-    rows, inputs = x.shape
-    outputs = grad_output.shape[1]
+    """Rows are inputs, the sum runs over samples; see `plain.dense_backward_weight`.
+
+    Both factors are copied block by block, so that what is added lies side by side.
+    """
+    samples, inputs = x.shape
+    panels, outputs, lanes = grad_weight.shape[0], grad_output.shape[1], grad_weight.shape[2]
     one, item = x.dtype.type(1), x.itemsize
-    start, stop = share(inputs, thread, threads)
-    if start >= stop:
-        return
-    multiply(
-        one,
-        item,
-        (stop - start, outputs),
-        (grad_weight.ctypes.data + start * PANEL_BYTES, PANEL_BYTES, inputs * PANEL_BYTES),
-        (x.ctypes.data + start * item, item, 0, 0, inputs * item),
-        (grad_output.ctypes.data, 0, 0, outputs * item, PANEL_BYTES),
-        (1, 1, rows),
-        0,
-        0,
-    )
-
-
-@kernel
-def dense_turn_weight(weight: Real3, turned: Real3, thread: int, threads: int) -> None:
-    """turned[i, o] = weight[o, i], both in panels of their first axis."""
-    panels, inputs, lanes = weight.shape
-    outputs = turned.shape[1]
-    values, numbers = weight.reshape(-1), turned.reshape(-1)
-    start, stop = share(panels, thread, threads)
-    for panel in range(start, stop):
-        first = panel * lanes
-        count = min(lanes, outputs - first)
-        for i in range(inputs):
-            target = np.uintp((i // lanes * outputs + first) * lanes + i % lanes)
-            source = np.uintp((panel * inputs + i) * lanes)
-            for o in range(count):
-                numbers[target + np.uintp(o * lanes)] = values[source + np.uintp(o)]
+    start, stop = share((inputs + lanes - 1) // lanes, thread, threads)
+    for first in range(start, stop, BLOCK_PANELS):
+        low = first * lanes
+        size = min(min(stop - first, BLOCK_PANELS) * lanes, inputs - low)
+        for n in range(0, samples, BLOCK_SAMPLES):
+            count = min(BLOCK_SAMPLES, samples - n)
+            # An odd number of lines: planes do not compete for the same places of a cache.
+            plane = (count | 1) * PANEL_BYTES
+            room = work + BLOCK_PANELS * plane
+            source = x.ctypes.data + (n * inputs + low) * item
+            pixels, image = (0, 1, 0, count), (1, count, inputs * item)
+            copy_planes(work, plane, source, size * item, pixels, image)
+            for panel in range(panels):
+                done = panel % BLOCK_PANELS
+                if done == 0:
+                    grads = grad_output.ctypes.data + n * outputs * item + panel * PANEL_BYTES
+                    wide = min(BLOCK_PANELS * PANEL_BYTES, outputs * item - panel * PANEL_BYTES)
+                    image = (1, count, outputs * item)
+                    copy_planes(room, plane, grads, wide, pixels, image)
+                target = grad_weight.ctypes.data + (panel * inputs + low) * PANEL_BYTES
+                made = 0
+                while made < size:
+                    # Whole planes first, then what the last one holds.
+                    bands, rows = max(1, (size - made) // lanes), min(lanes, size - made)
+                    multiply_bands(
+                        one,
+                        item,
+                        (bands, rows, min(lanes, outputs - panel * lanes)),
+                        (
+                            target + made * PANEL_BYTES,
+                            rows * PANEL_BYTES,
+                            PANEL_BYTES,
+                            PANEL_BYTES,
+                        ),
+                        (work + made // lanes * plane, plane, item, 0, 0, PANEL_BYTES),
+                        (room + done * plane, 0, 0, PANEL_BYTES, 0),
+                        (1, 1, count),
+                        0,
+                        1 if n > 0 else 0,
+                        0,
+                    )
+                    made += bands * rows
 
 
 @kernel
