@@ -192,8 +192,8 @@ class Conv2d(Op):
             return [Launch("depthwise2d_backward_input", (at.grad, weight, target), s, work)]
         if self.by_columns:
             window = Columns(s.stride_y, s.stride_x, s.top, s.left, *self.kernel, s.flip)
-            taps = self.kernel[0] * self.kernel[1] * self.in_channels
-            columns = at.scratch("weight_columns", (taps, out), "matrix")
+            shape = (self.kernel[1] * self.in_channels, out, self.kernel[0], 1)
+            columns = at.scratch("weight_columns", shape, "kernel")
             buffers = (at.grad, columns, target)
             return [
                 Launch("conv2d_weight_columns", (weight, columns), window),
@@ -300,7 +300,7 @@ class Conv2d(Op):
         inside: Array,
         grid: Array,
     ) -> Patch:
-        """Return a patch from values in term order (ky, kx, channel)."""
+        """Return a patch from values in the order (ky, kx, channel)."""
         shape = (inside.shape[0], inside.shape[1], len(channels))
         return Patch(
             role,
@@ -320,6 +320,9 @@ class Conv2d(Op):
         group_in, group_out = weight.shape[1], self.out_channels // self.groups
         group, i = c // group_in, c % group_in
         ky, kx, o = self._taps(group_out)
+        if self.by_columns:
+            # Kernel column by kernel column.
+            kx, ky, o = np.indices((*self.kernel[::-1], group_out)).reshape(3, -1)
         # From the last tap to the first, as the kernels add.
         ky, kx = self.kernel[0] - 1 - ky, self.kernel[1] - 1 - kx
         reach_y = y + settings.top - ky * settings.dilation_y
@@ -335,31 +338,40 @@ class Conv2d(Op):
         right = gather(view, "weight", np.stack([channel, np.full_like(ky, i), wy, wx], 1))
         order = "kernel row and column from the last to the first, output channel"
         if self.by_columns:
-            # Each tap's products are summed first; then the taps that exist.
-            starts = tuple(range(0, len(o), group_out))
-            terms = product_terms(left, right, used, starts)
-            ends = terms.totals[group_out - 1 :: group_out]
+            # The products of each kernel column are summed first; then these sums.
+            column = self.kernel[0] * group_out
+            terms = product_terms(left, right, used, tuple(range(0, len(o), column)))
+            ends = terms.totals[column - 1 :: column]
             value = replay.sums(np.ascontiguousarray(ends))[-1]
-            order = "output channel within a tap; then the taps from the last to the first"
+            order = "kernel row from the last to the first, output channel within a kernel column; "
+            order += "then the columns from the last to the first"
         else:
             terms = product_terms(left, right, met)
             value = last(terms, zero_of(view, "input.gradient"))
         shape = (*self.kernel, group_out)
-        grid = np.arange(len(terms)).reshape(shape).transpose(2, 0, 1)
-        inside, channels = used.reshape(shape)[:, :, 0], group * group_out + np.arange(group_out)
-        rows, columns = oy.reshape(shape)[:, 0, 0], ox.reshape(shape)[0, :, 0]
+
+        def placed(values: Array) -> Array:
+            """Return values in term order as (ky, kx, channel)."""
+            if self.by_columns:
+                return values.reshape(shape[1], shape[0], group_out).swapaxes(0, 1)
+            return values.reshape(shape)
+
+        grid = placed(np.arange(len(terms))).transpose(2, 0, 1)
+        inside, channels = placed(used)[:, :, 0], group * group_out + np.arange(group_out)
+        rows, columns = placed(oy)[:, 0, 0], placed(ox)[0, :, 0]
+        tap_rows, tap_columns = placed(wy)[:, 0, 0], placed(wx)[0, :, 0]
+        numbers, weights = placed(left.values), placed(right.values)
+        everywhere = np.ones_like(inside)
         patches = (
-            self._patch(
-                "gradient", left.tensor, left.values, channels, rows, columns, inside, grid
-            ),
+            self._patch("gradient", left.tensor, numbers, channels, rows, columns, inside, grid),
             self._patch(
                 "weight",
                 right.tensor,
-                right.values,
+                weights,
                 channels,
-                wy.reshape(shape)[:, 0, 0],
-                wx.reshape(shape)[0, :, 0],
-                np.ones_like(inside),
+                tap_rows,
+                tap_columns,
+                everywhere,
                 grid,
             ),
         )

@@ -200,7 +200,7 @@ class Convolution:
                 "bias_chunks": Given((CHUNKS, out)),
                 "grad_bias": Given((out,)),
                 "turned": Given((group_in, out, ky, kx), "kernel"),
-                "columns": Given((ky * kx * group_in, out), "matrix"),
+                "columns": Given((kx * group_in, out, ky, 1), "kernel"),
                 "grad_input": image(*self.x),
             },
             [

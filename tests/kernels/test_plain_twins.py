@@ -99,7 +99,7 @@ def test_convolution_twins(dtype: str) -> None:
             arena.request(name, (n, o, oh, ow), dtype, "activation")
             for name in ("residual", "before")
         )
-        columns = arena.request("columns", (ky * kx * c // g, o), dtype, "matrix")
+        columns = arena.request("columns", (kx * c // g, o, ky, 1), dtype, "kernel")
         bias_chunks = arena.request("bias_chunks", (8, o), dtype)
         arena.commit()
         for buffer in (x, weight, bias, grad_output):

@@ -1,33 +1,43 @@
 """The input gradient of a convolution with few input channels, by columns.
 
-Vector lanes across a handful of input channels would be mostly empty. So each output pixel's
-gradient is multiplied by the weights of all taps and channels at once, one "column" of an image
-matrix, and the column is added to the pixels under its window. Nothing is computed for the padding,
-and strides need no classes.
+Vector lanes across a handful of input channels would be mostly empty. So lanes run across the taps
+of a kernel row and these channels: every pixel of the output gradient is multiplied with them at
+once, summed over output channels and kernel rows, which makes one "column" for each window place of
+an input row. A pixel of that row is the sum of what the columns of its windows hold for it::
+
+    kernel width 3, stride 1        window 0   0 1 2
+                                    window 1     0 1 2
+                                    window 2       0 1 2
+    pixel 2 = tap 2 of window 0 + tap 1 of window 1 + tap 0 of window 2
+
+Nothing is computed for the padding left and right, and strides need no classes of columns.
 """
 
 from __future__ import annotations
 
 from engine.kernels.cpu import plain
-from engine.kernels.cpu._bands import floor_divide
 from engine.kernels.cpu._jit import kernel
-from engine.kernels.cpu._memory import add_numbers, zero_bytes
-from engine.kernels.cpu._microkernel import PANEL_BYTES, fast, multiply
+from engine.kernels.cpu._memory import numbers_at
+from engine.kernels.cpu._microkernel import PANEL_BYTES, fast, multiply_bands
 from engine.kernels.cpu._share import share
+from engine.kernels.cpu._vector import block_at, lanes_of, load, put, zeros
 from engine.kernels.settings import Columns
-from engine.kernels.types import Real3, Real4, Real5
+from engine.kernels.types import Real4, Real5
 
-COLUMN_BYTES = 24 * 1024
-"""How many bytes of columns are made before they are added: three quarters of the first cache."""
+COLUMN_BYTES = 64 * 1024
+"""How many bytes of columns are made before they are added: they stay in the second cache."""
 
 
 @kernel
 def conv2d_weight_columns(
-    weight: Real5, columns: Real3, s: Columns, thread: int, threads: int
+    weight: Real5, columns: Real5, s: Columns, thread: int, threads: int
 ) -> None:
-    """columns[(ky, kx, i), o] = the weight [o, i] that meets window place (ky, kx)."""
+    """columns[(kx, i), o, ky] = the weight [o, i] that meets window place (ky, kx).
+
+    It lies in panels of its first axis, like a weight.
+    """
     panels, kernel_y, kernel_x, group_in, lanes = weight.shape
-    out_channels = columns.shape[1]
+    out_channels = columns.shape[3]
     start, stop = share(kernel_y * kernel_x, thread, threads)
     for tap in range(start, stop):
         ky, kx = tap // kernel_x, tap % kernel_x
@@ -36,8 +46,8 @@ def conv2d_weight_columns(
             first = panel * lanes
             count = min(lanes, out_channels - first)
             for i in range(group_in):
-                place, values = tap * group_in + i, weight[panel, wy, wx, i]
-                target = columns[place // lanes, first:, place % lanes]
+                place, values = kx * group_in + i, weight[panel, wy, wx, i]
+                target = columns[place // lanes, ky, 0, first:, place % lanes]
                 for o in range(count):
                     target[o] = values[o]
 
@@ -45,53 +55,73 @@ def conv2d_weight_columns(
 @fast(plain.conv2d_backward_input_columns)
 def conv2d_backward_input_columns(
     grad_output: Real4,
-    columns: Real3,
+    columns: Real5,
     grad_input: Real4,
     s: Columns,
     work: int,
     thread: int,
     threads: int,
 ) -> None:
-    """Rows of output pixels as columns, added window by window; see the plain version."""
+    """Columns of a few input rows, then the sums of each pixel; see the plain version."""
     samples, height, width, channels = grad_input.shape
     out_h, out_w, out_channels = grad_output.shape[1:]
-    one, item = grad_input.dtype.type(1), grad_input.itemsize
-    pixel, line = channels * item, width * channels * item
+    one, item, nothing = grad_input.dtype.type(1), grad_input.itemsize, zeros(grad_input, 1)
+    lanes = lanes_of(nothing)
+    pixel, tap_row = out_channels * item, out_channels * PANEL_BYTES
     column = columns.shape[0] * PANEL_BYTES
-    kernel_y, kernel_x = s.kernel_y, s.kernel_x
-    group = max(8, COLUMN_BYTES // column)
+    most = max(1, COLUMN_BYTES // (out_w * column))
     start, stop = share(samples * height, thread, threads)
+    end = stop * width * channels
     while start < stop:
-        n, top = start // height, start % height
-        rows = min(height - top, stop - start)
-        target = grad_input.ctypes.data + start * line
-        zero_bytes(target, rows * line)
-        # The output rows whose windows reach these input rows.
-        low = max(-floor_divide(kernel_y - 1 - top - s.top, s.stride_y), 0)
-        high = min(floor_divide(top + rows - 1 + s.top, s.stride_y) + 1, out_h)
-        for oy in range(low, high):
-            first = oy * s.stride_y - s.top - top
-            ky_low, ky_high = max(-first, 0), min(kernel_y, rows - first)
-            for ox in range(0, out_w, group):
-                count = min(group, out_w - ox)
-                grads = ((n * out_h + oy) * out_w + ox) * out_channels * item
-                multiply(
-                    one,
+        n, iy = start // height, start % height
+        reach = iy + s.top
+        # The kernel rows that meet this row somewhere, and the first of the gradient's rows there.
+        low = max((reach - s.kernel_y + s.stride_y) // s.stride_y, 0)
+        count = max(min(reach // s.stride_y, out_h - 1) - low + 1, 0)
+        rows = 1
+        if s.stride_y == 1 and count == s.kernel_y:
+            # Rows below that meet as many kernel rows lie one row further everywhere.
+            rows = min(most, stop - start, height - iy, out_h - low - count + 1)
+        if count > 0:
+            ky = reach - low * s.stride_y
+            multiply_bands(
+                one,
+                item,
+                (rows, out_w, s.kernel_x * channels),
+                (work, out_w * column, column, PANEL_BYTES),
+                (
+                    grad_output.ctypes.data + (n * out_h + low) * out_w * pixel,
+                    out_w * pixel,
+                    pixel,
+                    out_w * pixel,
+                    0,
                     item,
-                    (count, kernel_y * kernel_x * channels),
-                    (work, column, PANEL_BYTES),
-                    (grad_output.ctypes.data + grads, out_channels * item, 0, 0, item),
-                    (columns.ctypes.data, 0, 0, PANEL_BYTES, out_channels * PANEL_BYTES),
-                    (1, 1, out_channels),
+                ),
+                (
+                    columns.ctypes.data + ky * tap_row,
+                    -s.stride_y * tap_row,
                     0,
-                    0,
-                )
-                for p in range(count):
-                    left = (ox + p) * s.stride_x - s.left
-                    skipped = max(-left, 0)
-                    taken = (min(kernel_x, width - left) - skipped) * channels
-                    place = target + first * line + (left + skipped) * pixel
-                    source = work + p * column + skipped * pixel
-                    for ky in range(ky_low, ky_high if taken > 0 else ky_low):
-                        add_numbers(one, place + ky * line, source + ky * kernel_x * pixel, taken)
+                    PANEL_BYTES,
+                    s.kernel_y * tap_row,
+                ),
+                (count, 1, out_channels),
+                0,
+                0,
+                0,
+            )
+        values = numbers_at(work, rows * out_w * column // item, one)
+        for row in range(rows):
+            for ix in range(width):
+                reach = ix + s.left
+                first = max((reach - s.kernel_x + s.stride_x) // s.stride_x, 0)
+                last = min(reach // s.stride_x, out_w - 1) if count > 0 else -1
+                place = (row * out_w + first) * (column // item)
+                place += (reach - first * s.stride_x) * channels
+                step = column // item - s.stride_x * channels
+                target = ((start + row) * width + ix) * channels
+                for i in range(0, channels, lanes):
+                    at, total = block_at(i, channels, lanes), nothing
+                    for ox in range(last - first + 1):
+                        total = total + load(values, place + ox * step + at, nothing)
+                    put(grad_input, target + at, total, channels, end)
         start += rows

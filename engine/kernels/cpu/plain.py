@@ -8,8 +8,8 @@ output o is lane o % lanes of panel o // lanes.
 
 Accumulation order, the same for any thread count: a convolution adds kernel rows, kernel columns,
 input channels, starting from 0, bias last; its input gradient adds kernel rows from the last to the
-first, kernel columns alike, output channels (with few input channels: the sum over output channels
-of each tap, then these sums); a weight gradient adds samples, output rows, output columns inside
+first, kernel columns alike, output channels (with few input channels: the sum over kernel rows and
+output channels of each kernel column, then these sums); a weight gradient adds samples, output rows, output columns inside
 each of the fixed chunks of the batch, then the chunks in order. A dense layer adds inputs from 0,
 bias last; its input gradient adds outputs; its weight gradient adds samples. Every step is one
 fused multiply-add. Taps in the padding take part as zeros.
@@ -168,38 +168,39 @@ def conv2d_backward_input(
 @plain
 def conv2d_backward_input_columns(
     grad_output: Real4,
-    columns: Real3,
+    columns: Real5,
     grad_input: Real4,
     s: Columns,
     thread: int,
     threads: int,
 ) -> None:
-    """The same for few channels: first each tap's sum over output channels, then these sums.
+    """The same for few channels: first the sum of each kernel column, then these sums.
 
-    Taps come from the last to the first. `columns` is the weight as a matrix with one row per tap
-    and channel, in panels of these rows: (panel, o, lane). Taps outside grad_output are left out.
+    Kernel rows and columns come from the last to the first. `columns` is the weight in panels of
+    its kernel columns and input channels: (panel, ky, 0, o, lane). What lies outside grad_output is
+    left out.
     """
     samples, height, width, channels = grad_input.shape
     out_h, out_w, out_channels = grad_output.shape[1:]
-    lanes = columns.shape[2]
+    lanes = columns.shape[4]
     start, stop = share(samples * height, thread, threads)
     for item in range(start, stop):
         n, iy = item // height, item % height
         for ix in range(width):
             for i in range(channels):
                 total = like(grad_input[n, iy, ix, i], 0)
-                for tap in range(s.kernel_y * s.kernel_x - 1, -1, -1):
-                    reach_y = iy + s.top - tap // s.kernel_x
-                    reach_x = ix + s.left - tap % s.kernel_x
-                    oy, ox = reach_y // s.stride_y, reach_x // s.stride_x
-                    if reach_y % s.stride_y != 0 or reach_x % s.stride_x != 0:
+                for kx in range(s.kernel_x - 1, -1, -1):
+                    ox, row = (ix + s.left - kx) // s.stride_x, kx * channels + i
+                    if (ix + s.left - kx) % s.stride_x != 0 or ox < 0 or ox >= out_w:
                         continue
-                    if oy < 0 or oy >= out_h or ox < 0 or ox >= out_w:
-                        continue
-                    part, row = like(total, 0), tap * channels + i
-                    for o in range(out_channels):
-                        w = columns[row // lanes, o, row % lanes]
-                        part = fma(grad_output[n, oy, ox, o], w, part)
+                    part = like(total, 0)
+                    for ky in range(s.kernel_y - 1, -1, -1):
+                        oy = (iy + s.top - ky) // s.stride_y
+                        if (iy + s.top - ky) % s.stride_y != 0 or oy < 0 or oy >= out_h:
+                            continue
+                        for o in range(out_channels):
+                            w = columns[row // lanes, ky, 0, o, row % lanes]
+                            part = fma(grad_output[n, oy, ox, o], w, part)
                     total += part
                 grad_input[n, iy, ix, i] = total
 
