@@ -230,19 +230,21 @@ def add_panel(
     source, image_step, line, step, plane = image
     images, rows, wide = counts
     item = PANEL_BYTES // lanes
-    columns, inner, together = kernel_x, channels, min(channels, lanes)
+    # Rows come as `inner` numbers for each tap, of which `together` lie side by side.
+    taps_y, taps_x, inner, together = kernel_y, kernel_x, channels, min(channels, lanes)
     if plane == 0:
         together = channels
         if s.groups == 1 and s.dilation_x == 1 and not s.flip:
-            # The taps of a kernel row lie side by side: one block of kernel_x * channels rows.
-            columns, inner, together = 1, kernel_x * channels, kernel_x * channels
+            # The taps of a kernel row lie side by side, and kernel rows take the part of planes.
+            taps_y, taps_x, together, plane = 1, 1, kernel_x * channels, s.dilation_y * line
+            inner = kernel_y * together
     if s.stride_x == 1 and s.stride_y == 1 and line == wide * step:
         # So do the rows that are added, and perhaps the images.
         rows, wide = 1, rows * wide
         if image_step == wide * step:
             images, wide = 1, images * wide
-    for ky in range(kernel_y):
-        for kx in range(columns):
+    for ky in range(taps_y):
+        for kx in range(taps_x):
             wy, wx = (kernel_y - 1 - ky, kernel_x - 1 - kx) if s.flip else (ky, kx)
             place = source + ky * s.dilation_y * line + kx * s.dilation_x * step
             goal = target + (wy * kernel_x + wx) * channels * PANEL_BYTES
