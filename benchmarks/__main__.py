@@ -98,14 +98,12 @@ def measure(
 ) -> tuple[str, list[Result]]:
     """Return the text of a group's table, and its numbers."""
     before = bench.kept, bench.dropped, bench.disturbed
-    if group.needs_peak:
-        bench.peak = max(bench.peak, measured_peak(bench.threads))
     results: list[Result] = []
     for one in work:
         show.begin(f"{group.title}: {one.name}")
         results += one.measure(bench)
         show.done(one.seconds)
-    peak = f"; peak {bench.peak:.0f} GF/s" if group.needs_peak else ""
+    peak = f"; peak {measured_peak(bench.threads):.0f} GF/s" if group.needs_peak else ""
     caption = f"{machine(bench)}{peak}{conditions(bench, before)}."
     parts = [caption, table(group.columns, results), summary(group.columns, results)]
     return "\n\n".join(part for part in parts if part), results

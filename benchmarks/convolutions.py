@@ -141,14 +141,14 @@ def measure(shape: Shape, bench: Bench) -> list[Result]:
             if call is not None
         }
         calls |= {way: problem.torch_call(result, layout) for way, layout in LAYOUTS.items()}
-        times = bench.contest(calls)
+        times = bench.contest({**calls, "peak": bench.spinner})
         first, best = times["torch"], (times["torch"], times["channels_last"])
         results.append(
             {
                 "shape": str(shape),
                 "pass": name,
+                "share": bench.share(shape.operations, times["direct"], times.pop("peak")),
                 **times,
-                "share": bench.share(shape.operations, times["direct"]),
                 "to torch": ratio(times["direct"], first),
                 "to best": ratio(times["direct"], *best),
                 "error": errors["direct"],

@@ -56,6 +56,7 @@ def convolution(key: str, value: int, shape: Shape, bench: Bench) -> list[Result
         {
             "ours": lambda: [call() for call in mine],
             **{way: theirs(layout) for way, layout in LAYOUTS.items()},
+            "peak": bench.spinner,
         }
     )
     operations = 3 * shape.operations
@@ -64,7 +65,7 @@ def convolution(key: str, value: int, shape: Shape, bench: Bench) -> list[Result
             key: value,
             **times,
             "rate": operations / times["ours"].median_ms / 1e6,
-            "share": bench.share(operations, times["ours"]),
+            "share": bench.share(operations, times["ours"], times["peak"]),
             "to torch": ratio(times["ours"], times["torch"]),
             "to best": ratio(times["ours"], times["torch"], times["channels_last"]),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 import time
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from benchmarks.noise import LoadMeter
+from benchmarks.peak import Spinner
 
 PAUSE_S = 0.015
 """Torch's OpenMP threads go on spinning for some milliseconds after a call."""
@@ -166,8 +168,6 @@ class Bench:
 
     Attributes
     ----------
-    peak : float
-        Floating-point operations a second, in 1e9, that `threads` threads can reach; 0: unknown.
     kept, dropped, disturbed : int
         Rounds so far.
     """
@@ -180,7 +180,6 @@ class Bench:
     quick: bool = False
     retry_until: float = math.inf
     meter: LoadMeter = field(default_factory=LoadMeter)
-    peak: float = 0.0
     kept: int = 0
     dropped: int = 0
     disturbed: int = 0
@@ -205,8 +204,21 @@ class Bench:
             name: timing([value for one in played.kept for value in one[name]]) for name in present
         }
 
-    def share(self, operations: float, taken: Timing | None) -> float | None:
-        """Return the share of the machine's peak of `operations` multiplications and additions."""
-        if taken is None or not self.peak:
+    @functools.cached_property
+    def spinner(self) -> Spinner:
+        """A contestant that does nothing but multiply-adds; see `share`."""
+        return Spinner(self.threads)
+
+    def share(self, operations: float, taken: Timing | None, spun: Timing) -> float | None:
+        """Return what share of the possible a contestant reached.
+
+        Parameters
+        ----------
+        operations : float
+            Its multiplications and additions.
+        taken, spun : Timing
+            Its own, and that of `spinner` in the same rounds.
+        """
+        if taken is None:
             return None
-        return operations / (taken.median_ms * 1e6) / self.peak
+        return operations / taken.median_ms / (self.spinner.operations / spun.median_ms)

@@ -113,8 +113,15 @@ def test_timing_and_ratios():
     assert ratio(None, slow) is None
     assert ratio(mine, None) is None
     assert geometric_mean([0.5, 2.0, 1.0]) == pytest.approx(1)
-    assert Bench(peak=100).share(1e9, Timing(20.0)) == pytest.approx(0.5)
-    assert Bench().share(1e9, Timing(20.0)) is None
+
+
+def test_the_share_of_the_possible_is_that_of_the_same_rounds():
+    bench = Bench(threads=2)
+    bench.spinner()
+    # Half of the multiply-adds of the spinning loop, in four fifths of its time.
+    half = bench.spinner.operations / 2
+    assert bench.share(half, Timing(8.0), Timing(10.0)) == pytest.approx(0.625)
+    assert bench.share(half, None, Timing(10.0)) is None
 
 
 @pytest.mark.parametrize(
