@@ -18,12 +18,20 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from engine.device import Arena, Backend, Buffer, Launch
-from engine.kernels.settings import Epsilon, FusedDense, FusedWindow
+from engine.kernels.settings import Epsilon, FusedDense, FusedTiles, FusedWindow
 
 LATE = ("batch_norm_running",)
 """Kernels whose results nobody reads before the next step: they may wait for the update."""
 UPDATES = ("sgd_update", "adam_update")
-KERNELS = ("conv2d_fused_forward", "dense_fused_forward", "inverse_deviation")
+CONVOLUTIONS = ("conv2d_forward", "winograd_convolve")
+PRODUCTS = (*CONVOLUTIONS, "dense_forward")
+"""Kernels that can do what follows them as well."""
+KERNELS = (
+    "conv2d_fused_forward",
+    "dense_fused_forward",
+    "inverse_deviation",
+    "winograd_fused_forward",
+)
 """Kernels that only plans use."""
 
 
@@ -77,7 +85,7 @@ def with_relu(launches: Sequence[Launch]) -> list[Launch]:
         if (
             product is not None
             and launch.kernel == "relu_forward"
-            and product.kernel in ("conv2d_forward", "dense_forward")
+            and product.kernel in PRODUCTS
             and _same(launch.buffers[0], product.buffers[-1])
         ):
             before, output = product.buffers[-1], launch.buffers[1]
@@ -142,7 +150,7 @@ def _product(
     Parameters
     ----------
     launch : Launch
-        ``conv2d_forward`` or ``dense_forward``.
+        Of one of `PRODUCTS`.
     output : Buffer
         What the last of the steps fills.
     before : Buffer or None
@@ -159,10 +167,13 @@ def _product(
         has_bias = bias.size == output.shape[1]
         product = FusedDense(int(has_bias), int(keep), int(relu))
         return Launch("dense_fused_forward", (*first, *last), product, launch.work)
-    flags = (bool(norm), residual is not None, keep, relu)
-    window = FusedWindow(*launch.settings, *(int(flag) for flag in flags))
-    numbers = (*(tuple(norm) or (bias,) * 4), residual or output)
-    return Launch("conv2d_fused_forward", (*first, *numbers, *last), window, launch.work)
+    flags = [int(flag) for flag in (bool(norm), residual is not None, keep, relu)]
+    buffers = (*first, *(tuple(norm) or (bias,) * 4), residual or output, *last)
+    if launch.kernel == "winograd_convolve":
+        tiles = FusedTiles(*launch.settings, *flags)
+        return Launch("winograd_fused_forward", buffers, tiles, launch.work)
+    window = FusedWindow(*launch.settings, *flags)
+    return Launch("conv2d_fused_forward", buffers, window, launch.work)
 
 
 # -- predictions -------------------------------------------------------------------------------
@@ -184,7 +195,7 @@ def collapsed(launches: Sequence[Launch], wanted: Collection[Buffer], arena: Are
     planned: list[Launch | None] = list(launches)
     inverses: list[Launch] = []
     for first, launch in enumerate(launches):
-        if launch.kernel not in ("conv2d_forward", "dense_forward"):
+        if launch.kernel not in PRODUCTS:
             continue
         chain = _Chain(launch, first)
         while chain.output.root not in outputs:
@@ -223,7 +234,7 @@ class _Chain:
 
     def take(self, launch: Launch, place: int) -> bool:
         """Add a step if it comes in the kernel's order; return whether it did."""
-        conv, summed = self.kernel == "conv2d_forward", self.residual is not None
+        conv, summed = self.kernel in CONVOLUTIONS, self.residual is not None
         if self.relu:
             return False
         if launch.kernel == "relu_forward" and _same(launch.buffers[0], self.output):

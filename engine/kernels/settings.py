@@ -87,6 +87,19 @@ class FusedWindow(NamedTuple):
     relu: int
 
 
+class FusedTiles(NamedTuple):
+    """`WinogradTiles`, and what follows the sum of a convolution, as in `FusedWindow`."""
+
+    tile: int
+    top: int
+    left: int
+    has_bias: int
+    has_norm: int
+    has_residual: int
+    keep: int
+    relu: int
+
+
 class FusedDense(NamedTuple):
     """What follows a matrix product; with `keep`, what goes into the ReLU is stored too."""
 

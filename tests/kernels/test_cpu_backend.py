@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
+import threading
 import time
 from typing import Any
 
@@ -10,8 +12,18 @@ import numpy as np
 import pytest
 
 from engine.device import Buffer, Launch
-from engine.kernels.cpu._team import ARRIVED, AWAKE, JIT_DISABLED, MEMBERS, TICKET
-from engine.kernels.cpu.backend import CpuBackend, is_small
+from engine.kernels.cpu._jit import MEMBER_SHIFT, Kernel
+from engine.kernels.cpu._team import (
+    ARRIVED,
+    AWAKE,
+    JIT_DISABLED,
+    MEMBERS,
+    TICKET,
+    WATCH_BYTES,
+    Team,
+    aligned,
+)
+from engine.kernels.cpu.backend import CpuBackend, all_kernels, is_small, parts_of
 from tests.tolerances import assert_same_bits
 
 SIZE = 50
@@ -82,6 +94,51 @@ def test_work_decides_where_memory_does_not() -> None:
     assert not is_small(Launch("copy", (large, large)))
     assert not is_small(Launch("copy", (small, small), work=10**7))
     assert is_small(Launch("copy", (large, large), work=10))
+
+
+def test_heavy_work_is_done_in_more_parts_than_there_are_threads() -> None:
+    arena, kernels = CpuBackend(1).arena(), all_kernels()
+    buffer = arena.request("b", (100,), "float32")
+    conv, dense = kernels["conv2d_forward"], kernels["dense_forward"]
+
+    def parts(kernel: Kernel, work: int, threads: int = 2) -> int:
+        return parts_of(Launch(kernel.name, (buffer,), work=work), kernel, threads)
+
+    assert parts(conv, 10) == parts(dense, 10) == 1, "one thread alone"
+    assert parts(conv, 10**6) == 0, "two parts would be worth it, one for each thread"
+    assert parts(conv, 5 * 10**6) == 6
+    assert parts(conv, 10**9) == 16
+    assert parts(dense, 10**9) == 0, "one part each"
+
+
+@pytest.mark.skipif(JIT_DISABLED, reason="without the JIT everything runs in the caller's thread")
+def test_whoever_is_through_takes_the_next_part_with_scratch_of_its_own() -> None:
+    """One thread holds its first part for as long as the other needs for all the rest."""
+    took: dict[int, list[int]] = {0: [], 1: []}
+    scratch: dict[int, set[int]] = {0: set(), 1: set()}
+    lock, parts = threading.Lock(), 9
+
+    @ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+    def entry(_words: int, number: int, of: int) -> None:
+        part, member = number & (1 << MEMBER_SHIFT) - 1, number >> MEMBER_SHIFT
+        with lock:
+            took[member].append(part)
+            scratch[member].add(threading.get_ident())
+        deadline = time.monotonic() + 10
+        while part == 0 and of == parts and len(took[1]) < of - 1 and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+    team, watch = Team(2), aligned(WATCH_BYTES)
+    rows = np.array([[ctypes.cast(entry, ctypes.c_void_p).value, 0, parts]], np.int64)
+    for _ in range(200):
+        for member in took:
+            took[member].clear()
+        team.run(rows.ctypes.data, 0, 1, watch.ctypes.data, True)
+        if took[1]:  # the worker was awake in time
+            break
+    assert took == {0: [0], 1: list(range(1, parts))}
+    assert len(scratch[1]) == 1
+    assert scratch[0].isdisjoint(scratch[1])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])

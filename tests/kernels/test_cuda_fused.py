@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from engine.device import backend_for
-from engine.kernels.settings import Epsilon, FusedDense, FusedWindow
+from engine.kernels.settings import (
+    Epsilon,
+    FusedDense,
+    FusedTiles,
+    FusedWindow,
+    WinogradKernels,
+)
 from tests.kernels.cuda_cases import Case, Given, image, positive, run
 from tests.tolerances import assert_close, assert_same_bits
 
@@ -45,6 +51,31 @@ def convolution(name: str, window: tuple[int, ...], x: Any, weight: Any, out: An
     return cases
 
 
+def winograd(tile: int, flags: tuple[int, ...]) -> Case:
+    """Return a padded convolution of 3 x 3 in tiles; the last reach beyond the image."""
+    n, c, o, size = 2, 2, 3, tile + 2
+    out = (n, o, 5, 7)
+    vectors = ["bias", "mean", "inverse", "scale", "shift"]
+    buffers: dict[str, Given] = {
+        "x": image(n, c, 5, 6),
+        "weight": Given((o, c, 3, 3), "kernel"),
+        "transformed": Given((o, c, size, size), "kernel"),
+        **{v: Given((o,), fill=positive) for v in vectors},
+        **{i: image(*out) for i in ("residual", "before", "output")},
+    }
+    settings = FusedTiles(tile, 0, 2, *flags)
+    taken = ["x", "transformed", *vectors, "residual", "before", "output"]
+    return Case(
+        f"winograd, tiles of {tile} {flags}",
+        buffers,
+        [
+            ("winograd_weight", ["weight", "transformed"], WinogradKernels(tile, c, o, 0, 0)),
+            ("winograd_fused_forward", taken, settings),
+        ],
+        ["before", "output"] if settings.keep else ["output"],
+    )
+
+
 DENSE = [
     Case(
         f"dense {flags}",
@@ -63,6 +94,7 @@ DENSE = [
 CASES = [
     *convolution("plain", (1, 1, 1, 1, 1, 1, 1, 0), (2, 2, 4, 3), (3, 2, 3, 3), (2, 3, 4, 3)),
     *convolution("groups", (2, 1, 0, 1, 1, 2, 2, 1), (2, 4, 5, 4), (6, 2, 2, 2), (2, 6, 2, 4)),
+    *(winograd(tile, flags) for tile, step in ((2, 5), (4, 7)) for flags in FLAGS[::step]),
     *DENSE,
 ]
 INVERSE = Case(

@@ -41,8 +41,9 @@ COUNT, CLASSES = 22, 5
 
 @pytest.fixture(autouse=True)
 def every_row_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These nets are so small that one thread would run them alone."""
+    """These nets are so small that one thread would run them alone, and in one part."""
     monkeypatch.setattr("engine.kernels.cpu.backend.SHARED_FROM_US", 0.0)
+    monkeypatch.setattr("engine.kernels.cpu.backend.PART_US", 1e-3)
 
 
 def everything(threads: int, dtype: str = "float32") -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from typing import Any
@@ -25,7 +26,7 @@ from tests.tolerances import assert_same_bits
 BATCH = 3
 
 
-def residual(dtype: str = "float32") -> Model:
+def residual(dtype: str = "float32", convolution: str = "direct") -> Model:
     """Everything that plans look for: normalised residual blocks, shared and repeated layers."""
     x = Input(IMAGE)
     stem = ReLU()(BatchNorm2d(5)(Conv2d(4, 5, 3, padding=1, bias=False, name="stem")(x)))
@@ -35,13 +36,29 @@ def residual(dtype: str = "float32") -> Model:
     other = Add()(ReLU()(shared(block)), ReLU()(shared(stem)))
     fc = Dense(5, 4, name="fc")(Flatten()(GlobalAvgPool2d()(other)))
     y = Dense(4, 4, bias=False, name="last")(ReLU()(fc))
-    return Model(inputs=x, outputs=y, seed=4, device="cpu", dtype=dtype)
+    return Model(inputs=x, outputs=y, seed=4, device="cpu", dtype=dtype, convolution=convolution)
+
+
+def rectified(dtype: str = "float32", convolution: str = "winograd2") -> Model:
+    """Convolutions of 3 x 3 with a ReLU at once, with and without a bias, one of them shared."""
+    x = Input(IMAGE)
+    stem = ReLU()(Conv2d(4, 11, 3, padding=2, bias=False, name="stem")(x))
+    shared = Conv2d(11, 11, 3, padding=1, name="shared")
+    y = Dense(11, 4)(
+        Flatten()(GlobalAvgPool2d()(Add()(ReLU()(shared(ReLU()(shared(stem)))), stem)))
+    )
+    return Model(inputs=x, outputs=y, seed=6, device="cpu", dtype=dtype, convolution=convolution)
 
 
 NETS: dict[str, Any] = {
     **{name: lambda dtype, name=name: chain(name, dtype) for name in LAYERS},
     "branching": branching,
     "residual": residual,
+    **{
+        f"{make.__name__} by {way}": functools.partial(make, convolution=way)
+        for make in (residual, rectified)
+        for way in ("winograd2", "winograd4")
+    },
 }
 
 
@@ -132,6 +149,17 @@ def test_a_plan_really_joins_operations() -> None:
     assert kernels.count("relu_forward") == single.count("relu_forward") - 3
     assert kernels.count("sgd_update") == 1
     assert set(kernels[program._plan.harmless :]) == {"batch_norm_running", "sgd_update"}
+
+
+@pytest.mark.parametrize("way", ["winograd2", "winograd4"])
+def test_a_plan_joins_winograds_products_and_what_follows(way: str) -> None:
+    program = Scheduler(rectified(convolution=way), MSELoss(), SGD()).program(BATCH)
+    joined = [one for one in program._plan.launches if one.kernel == "winograd_fused_forward"]
+    assert [one.settings.has_bias for one in joined] == [0, 1, 1]
+    kernels = [launch.kernel for launch in program._plan.launches]
+    assert "relu_forward" not in kernels
+    # What is left goes back to the inputs of the layers.
+    assert kernels.count("winograd_convolve") == 2
 
 
 def test_a_backend_without_fused_kernels_runs_the_launches_as_they_are() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import hypothesis.strategies as st
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 
 from engine import Input, Model, Scheduler
-from engine.device import Life
+from engine.device import Launch, Life
 from engine.inference import Inference
 from engine.kernels.launch import offsets
 from engine.layers import (
@@ -29,13 +30,14 @@ from engine.layers import (
 from engine.losses import CrossEntropyLoss
 from engine.optimizers import SGD
 from engine.program import Program
+from engine.zoo import build
 from tests.building import randomise
 from tests.gallery import IMAGE, LAYERS, branching, chain
 from tests.tolerances import assert_same_bits
-from tests.unit.test_fusing import residual
+from tests.unit.test_fusing import rectified, residual
 
 
-def crossing(dtype: str = "float32") -> Model:
+def crossing(dtype: str = "float32", convolution: str = "direct") -> Model:
     """Residuals that outlive what comes after them, sums of sums, several outputs, two inputs."""
     x, other = Input(IMAGE, name="x"), Input((5, 7, 6), name="other")
     a = BatchNorm2d(5, name="a")(Conv2d(4, 5, 3, padding=1, name="conv_a")(x))
@@ -51,7 +53,14 @@ def crossing(dtype: str = "float32") -> Model:
     pooled = Flatten(name="flat")(GlobalAvgPool2d(name="mean")(MaxPool2d(2, name="pool")(joined)))
     shared = Dense(15, 15, name="shared")
     f = ReLU(name="f")(shared(ReLU(name="g")(shared(pooled))))
-    return Model(inputs=[x, other], outputs=[f, e, pooled, a], seed=5, device="cpu", dtype=dtype)
+    return Model(
+        inputs=[x, other],
+        outputs=[f, e, pooled, a],
+        seed=5,
+        device="cpu",
+        dtype=dtype,
+        convolution=convolution,
+    )
 
 
 NETS: dict[str, Any] = {
@@ -59,6 +68,11 @@ NETS: dict[str, Any] = {
     "branching": branching,
     "residual": residual,
     "crossing": crossing,
+    **{
+        f"{make.__name__} by {way}": functools.partial(make, convolution=way)
+        for make in (residual, rectified, crossing)
+        for way in ("winograd2", "winograd4")
+    },
 }
 
 
@@ -104,7 +118,9 @@ def test_predictions_have_the_bits_of_a_plain_forward_pass(name: str, dtype: str
             assert_same_bits(got, want, f"{output}, batch {count}")
 
 
-@pytest.mark.parametrize("name", ["branching", "residual", "crossing"])
+@pytest.mark.parametrize(
+    "name", ["branching", "residual", "crossing", "residual by winograd2", "crossing by winograd4"]
+)
 def test_nan_and_infinity_pass_as_in_a_plain_forward_pass(name: str) -> None:
     model = NETS[name]("float32")
     arrays = inputs_for(model, 3)
@@ -225,6 +241,30 @@ def test_layers_that_change_nothing_are_not_run() -> None:
     assert Inference(model, 3)._count == 1
     x = inputs_for(model, 3)[0]
     assert_same_bits(model(x), plain_outputs(model, [x])[0])
+
+
+@pytest.mark.parametrize("way", ["winograd2", "winograd4"])
+def test_winograds_products_take_along_what_follows(way: str) -> None:
+    """Of ResNet-20 only the first convolution of a stage and its shortcut stay direct."""
+    model = build("resnet20", input_shape=(3, 8, 8), device="cpu", convolution=way)
+    launches: list[Launch] = []
+    prepare = model.backend.prepare
+
+    def listening(given_: list[Launch], dtype: str) -> Any:
+        launches[:] = given_
+        return prepare(given_, dtype)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model.backend, "prepare", listening)
+        Inference(model, 2)
+    kernels = [launch.kernel for launch in launches]
+    assert kernels.count("winograd_fused_forward") == 17
+    assert kernels.count("conv2d_fused_forward") == 4
+    for single in ("winograd_convolve", "batch_norm_forward", "add_forward", "relu_forward"):
+        assert single not in kernels
+    joined = [one.settings for one in launches if one.kernel == "winograd_fused_forward"]
+    assert {one.has_norm for one in joined} == {one.relu for one in joined} == {1}
+    assert sum(one.has_residual for one in joined) == 9
 
 
 def test_a_model_may_return_its_input() -> None:

@@ -40,6 +40,9 @@ WORK_BYTES = 2 * 1024 * 1024
 ROOM_BYTES = 32 * 1024 * 1024
 """What there is of it: one row of windows over a wide image may need more than planned. Memory that
 nobody touches costs nothing."""
+MEMBER_SHIFT = 32
+"""A kernel's entry takes the number of the part it shall do, and above so many bits that of the
+thread that does it: the thread tells which scratch to use."""
 
 
 def inline(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -119,6 +122,9 @@ class Kernel:
         The same kernel as plain loops, where `function` is not readable or cannot run uncompiled.
     needs : callable or None
         Called with the dtype: returns what the code calls by name.
+    parts : int
+        In how many parts per thread it may be done, where it has enough work: kernels for which a
+        part costs no more than its share.
     """
 
     def __init__(
@@ -126,8 +132,9 @@ class Kernel:
         function: Callable[..., None],
         truth: Kernel | None = None,
         needs: Callable[[str], Sequence[Native]] | None = None,
+        parts: int = 1,
     ) -> None:
-        self.function = function
+        self.function, self.parts = function, parts
         self.truth, self._needs = truth, needs
         self.name = function.__name__
         self._natives: dict[str, Native] = {}
@@ -180,14 +187,27 @@ class Kernel:
         numbers = [types.int64] * (3 if self.works else 2)
         name = f"{self.name}_{dtype}" + ("" if self.truth is None else "_fast")
         entry = types.CPointer(types.int64), types.int64, types.int64
-        return Native(name, self.function, [*arguments, *numbers], types.none, entry, unpack)
+        return Native(
+            name,
+            self.function,
+            [*arguments, *numbers],
+            types.none,
+            entry,
+            unpack,
+            is_driver=self._needs is not None,
+        )
 
 
 def _unpack(
     kinds: tuple[Any, ...], works: bool, context: Any, builder: Any, entry: Sequence[Any]
 ) -> list[Any]:
-    """Emit a kernel's arguments from those of its entry: table words, thread and threads."""
-    words, thread, threads = entry
+    """Emit a kernel's arguments from those of its entry: table words, thread and threads.
+
+    To the kernel, a part of several is a thread of several.
+    """
+    words, number, threads = entry
+    thread = builder.and_(number, context.get_constant(types.int64, (1 << MEMBER_SHIFT) - 1))
+    member = builder.lshr(number, context.get_constant(types.int64, MEMBER_SHIFT))
     cursor = _WordCursor(context, builder, words)
     values: list[Any] = []
     for kind in kinds:
@@ -198,7 +218,7 @@ def _unpack(
             values.append(context.make_tuple(builder, kind, fields))
     if works:
         scratch = context.get_constant(types.int64, ROOM_BYTES)
-        values.append(builder.add(cursor.word(), builder.mul(thread, scratch)))
+        values.append(builder.add(cursor.word(), builder.mul(member, scratch)))
     return [*values, thread, threads]
 
 

@@ -384,12 +384,15 @@ def multiply(
 
 
 def fast(
-    truth: Kernel, needs: Callable[[str], Sequence[Native]] = provide
+    truth: Kernel, needs: Callable[[str], Sequence[Native]] = provide, parts: int = 1
 ) -> Callable[[Callable[..., None]], Kernel]:
-    """Register a function that calls the micro-kernel as the fast version of a plain kernel."""
+    """Register a function that calls the micro-kernel as the fast version of a plain kernel.
+
+    See `Kernel` for `needs` and `parts`.
+    """
 
     def register(function: Callable[..., None]) -> Kernel:
-        made = Kernel(function, truth, needs)
+        made = Kernel(function, truth, needs, parts)
         if made.name != truth.name:
             raise TypeError(f"{made.name}: the fast and the plain kernel must have one name")
         KERNELS[made.name] = made

@@ -58,6 +58,8 @@ class Native:
         See `Unpack`.
     emit : callable, optional
         See `Emit`: what is compiled instead of `function`, in whose file it stands.
+    is_driver : bool
+        Whether what it calls by name does the work.
     """
 
     def __init__(
@@ -69,11 +71,12 @@ class Native:
         entry: Sequence[Any] | None = None,
         unpack: Unpack | None = None,
         emit: Emit | None = None,
+        is_driver: bool = False,
     ) -> None:
         self.name, self.function = name, function
         self.arguments, self.result = tuple(arguments), result
         self.entry = self.arguments if entry is None else tuple(entry)
-        self.unpack, self.emit = unpack, emit
+        self.unpack, self.emit, self.is_driver = unpack, emit, is_driver
         self.symbol = f"convscope_{name}"
         self._address = 0
 
@@ -178,8 +181,7 @@ def _compiled(native: Native) -> Code:
         for symbol in (*module.functions, *module.global_variables):
             if not symbol.is_declaration and symbol.name != native.symbol:
                 symbol.linkage = "internal"
-        passes, builder = context.codegen()._module_pass_manager()
-        passes.run(module, builder)
+        optimize(module, context.codegen()._tm, native.is_driver)
         module.verify()
         needs = [
             function.name
@@ -188,6 +190,21 @@ def _compiled(native: Native) -> Code:
         ]
         machine_code = context.codegen()._tm.emit_object(module)
     return Code(native.symbol, tuple(needs), machine_code)
+
+
+def optimize(module: Any, machine: Any, is_driver: bool) -> None:
+    """Run LLVM's passes over all of a native, once.
+
+    Loops of a driver only hand out work: with copies of them, unrolled or one for each outcome of
+    a test in it, a driver takes three times as long to compile and is no faster.
+    """
+    wanted: Any = numba.config  # Numba makes these when it is imported, so no type knows them
+    options: Any = llvm.create_pipeline_tuning_options(2 if is_driver else 3)
+    options.loop_vectorization = bool(wanted.LOOP_VECTORIZE)
+    options.slp_vectorization = bool(wanted.SLP_VECTORIZE)
+    options.loop_unrolling = not is_driver
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
 
 
 def _emitted(native: Native, context: Any) -> Any:

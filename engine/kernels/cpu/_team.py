@@ -6,6 +6,10 @@ nothing waits for a thread that sleeps or that the system has put aside, a run o
 disturbs nobody, and no result depends on who took part, because no kernel's bits depend on the
 number of threads.
 
+A row is done in parts, and whoever is through with one takes the next that nobody has. For heavy
+rows there are more parts than threads: one whose core is slower, or busy with another program as
+well, takes fewer.
+
 Hand-over: a new number in `CALL` calls for a row; a worker answers by counting itself into the same
 word, which also gives it a number. The leader then publishes a *ticket* (call, team size). Whoever
 has a number below that size runs the row and counts itself into `ARRIVED`, for which the leader
@@ -26,24 +30,25 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from engine.kernels.cpu._jit import JIT_DISABLED, called, inline
+from engine.kernels.cpu._jit import JIT_DISABLED, MEMBER_SHIFT, called, inline
 from engine.kernels.intrinsics import emitted
 from engine.typing import Array
 
-CALL, TICKET, ARRIVED, AWAKE, BUSY = (128 * number for number in range(5))
+CALL, TICKET, ARRIVED, AWAKE, BUSY, NEXT = (128 * number for number in range(6))
 """Places of the control block in bytes, each on cache lines of its own.
 
 The call and who has answered; the call that is closed; who is through with its row; how many
-workers are not asleep; whether a run is under way.
+workers are not asleep; whether a run is under way; the next part of the row that nobody has.
 """
 ROW = TICKET + 8
 """The address of the row, beside its ticket."""
-CONTROL_BYTES = 128 * 5
+CONTROL_BYTES = 128 * 6
 STOP, DONE = 0, 128
 """Places of a program's own block: the row to stop before (0: none), and the finished rows."""
 WATCH_BYTES = 256
 ROW_BYTES = 24
-"""A row: address of the kernel's entry, address of its words, 1 if one thread runs it alone."""
+"""A row: address of the kernel's entry, address of its words, and in how many parts it is done: 1
+if one thread runs it alone, 0 for one part each."""
 
 MEMBER_BITS = 10
 MEMBERS = (1 << MEMBER_BITS) - 1
@@ -158,9 +163,24 @@ def _gather(control: int, row: int, workers: int) -> int:
         turns += 1
     size = 1 + (_load(control + CALL) & MEMBERS)
     _store(control + ARRIVED, 0)
+    _store(control + NEXT, size)
     _store(control + ROW, row)
     _store(control + TICKET, call << MEMBER_BITS | size)
     return int(size)
+
+
+@inline
+def _take_part(control: int, row: int, member: int, size: int) -> None:
+    """Run parts of a row until all are taken, as number `member` of `size` threads.
+
+    The first part is the one with that number. A kernel's entry gets the part, and beside it the
+    member, whose scratch it uses.
+    """
+    entry, words, parts = _load(row), _load(row + 8), _load(row + 16)
+    parts, part = parts if parts > 0 else size, member
+    while part < parts:
+        _call(entry, words, part | member << MEMBER_SHIFT, parts)
+        part = _add(control + NEXT, 1)
 
 
 @called
@@ -181,11 +201,14 @@ def lead(rows: int, start: int, stop: int, control: int, watch: int, threads: in
     number = start
     while number < stop and number >= _load(watch + STOP):
         row, size = rows + number * ROW_BYTES, 1
-        if threads > 1 and _load(row + 16) == 0:
+        if threads > 1 and _load(row + 16) != 1:
             workers = _load(control + AWAKE)
             if workers > 0:
                 size = _gather(control, row, workers)
-        _call(_load(row), _load(row + 8), 0, size)
+        if size > 1:
+            _take_part(control, row, 0, size)
+        else:
+            _call(_load(row), _load(row + 8), 0, 1)
         spins = 0
         while size > 1 and _load(control + ARRIVED) < size - 1:
             _relax()
@@ -213,8 +236,7 @@ def _answer(control: int, call: int, member: int, ticket: int) -> None:
             _yield()
         ticket = _load(control + TICKET)
     if ticket >> MEMBER_BITS == call and member < ticket & MEMBERS:
-        row = _load(control + ROW)
-        _call(_load(row), _load(row + 8), member, ticket & MEMBERS)
+        _take_part(control, _load(control + ROW), member, ticket & MEMBERS)
         _add(control + ARRIVED, 1)
 
 

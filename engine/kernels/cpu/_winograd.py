@@ -7,6 +7,7 @@ because it cannot know that so many inputs and outputs do not overlap.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from numba.np import arrayobj
 
 from engine.kernels import winograd
 from engine.kernels.cpu._jit import JIT_DISABLED
+from engine.kernels.cpu._microkernel import provide
+from engine.kernels.cpu._native import Native
 from engine.kernels.cpu._tile import VECTOR_BYTES
 from engine.kernels.intrinsics import emitted
 
@@ -117,6 +120,41 @@ class _Emitter:
                 self.emit(tables, [builder.add(offset, lanes) for offset in offsets], kind)
 
 
+def _name(kind: int, tile: int, biased: bool, bits: int) -> str:
+    return f"transform_float{bits}_{kind}_{tile}{'_biased' if biased else ''}"
+
+
+def _emit_transform(
+    what: tuple[int, int, bool, int], context: Any, builder: Any, arguments: Sequence[Any]
+) -> None:
+    """Emit the function that `transform_lanes` calls, with its arguments from `sources` on."""
+    kind, tile, biased, bits = what
+    pointer = ir.IntType(64).as_pointer()
+    sources, offset, targets, target_offset, count = arguments
+    tables = [builder.inttoptr(value, pointer) for value in (sources, targets)]
+    real = ir.FloatType() if bits == 32 else ir.DoubleType()
+    _Emitter(builder, kind, tile, biased, real).loop(tables, [offset, target_offset], count)
+
+
+@functools.cache
+def _native(*what: Any) -> Native:
+    """Return one transform. Called by name it is compiled once, linked into kernels many times."""
+    emit = functools.partial(_emit_transform, what)
+    return Native(_name(*what), _emit_transform, [types.int64] * 5, emit=emit)
+
+
+def provide_transforms(*kinds: int) -> Callable[[str], tuple[Native, ...]]:
+    """Return what a kernel needs that has transforms of these kinds: them and the micro-kernel."""
+
+    def needs(dtype: str) -> tuple[Native, ...]:
+        bits = 32 if dtype == "float32" else 64
+        forms = [(kind, tile, False) for kind in kinds for tile in (2, 4)]
+        forms += [(kind, tile, True) for kind, tile, _ in forms if kind == winograd.OUTPUT]
+        return (*provide(dtype), *(_native(*form, bits) for form in forms))
+
+    return needs
+
+
 def _transform(
     typing_context: Any,
     one: Any,
@@ -129,15 +167,16 @@ def _transform(
     target_offset: Any,
     count: Any,
 ) -> Any:
-    """Emit a transform; `one` carries the dtype, the next three arguments are literals."""
-    what = kind.literal_value, tile.literal_value, bool(biased.literal_value)
+    """Emit the call of a transform; `one` carries the dtype, the next three are literals."""
+    what = kind.literal_value, tile.literal_value, bool(biased.literal_value), one.bitwidth
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = ir.IntType(64).as_pointer()
-        from_there, offset, to, target_offset, lanes = arguments[4:]
-        tables = [builder.inttoptr(value, pointer) for value in (from_there, to)]
-        emitter = _Emitter(builder, *what, context.get_value_type(one))
-        emitter.loop(tables, [offset, target_offset], lanes)
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 5),
+            f"convscope_{_name(*what)}",
+        )
+        builder.call(function, arguments[4:])
         return context.get_dummy_value()
 
     return types.void(one, kind, tile, biased, *[types.int64] * 5), generate
@@ -173,6 +212,31 @@ def _put(typing_context: Any, table: Any, number: Any, value: Any) -> Any:
 
 put = emitted(_put)
 """``put(table, number, value)`` writes an entry of a table of addresses."""
+
+
+def _expect(typing_context: Any, address: Any, count: Any) -> Any:
+    """Emit prefetches of the cache lines from an address on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word, half, byte = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [byte, half, half, half]),
+            "llvm.prefetch.p0",
+        )
+        # To write; as near as can be; data.
+        flags = [ir.Constant(half, value) for value in (1, 3, 1)]
+        zero, line = ir.Constant(word, 0), ir.Constant(word, 64)
+        with cgutils.for_range_slice(builder, zero, arguments[1], line, intp=word) as (place, _):
+            pointer = builder.inttoptr(builder.add(arguments[0], place), byte)
+            builder.call(function, [pointer, *flags])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+expect = emitted(_expect)
+"""``expect(address, count)`` asks for the cache lines of bytes that will be written soon."""
 
 
 def _gather(typing_context: Any, one: Any, source: Any, step: Any, count: Any, target: Any) -> Any:

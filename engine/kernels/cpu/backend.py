@@ -59,6 +59,8 @@ SHARED_FROM_US = 10.0
 """Rows that one thread does in less time are not worth waking or waiting for others."""
 MULTIPLY_ADDS_PER_US, BYTES_PER_US = 25_000, 15_000
 """What one thread does in a microsecond, roughly: it decides who works, never what comes out."""
+PART_US = 30.0
+"""Parts of a row that take less time are not worth taking one by one."""
 
 
 def is_small(launch: Launch) -> bool:
@@ -66,6 +68,15 @@ def is_small(launch: Launch) -> bool:
     if launch.work:
         return launch.work < SHARED_FROM_US * MULTIPLY_ADDS_PER_US
     return launch.memory_bytes < SHARED_FROM_US * BYTES_PER_US
+
+
+def parts_of(launch: Launch, kernel: Kernel, threads: int) -> int:
+    """Return how many parts a team of `threads` does a launch in; see `_team.ROW_BYTES`."""
+    if is_small(launch):
+        return 1
+    most = int(launch.work / (PART_US * MULTIPLY_ADDS_PER_US))
+    parts = min(kernel.parts * threads, most)
+    return parts if parts > threads else 0
 
 
 @functools.cache
@@ -239,9 +250,9 @@ class CpuExecutable(Executable):
         self._rows = np.zeros((max(len(words), 1), ROW_BYTES // 8), np.int64)
         offset = 0
         for number, (one, row, launch) in enumerate(zip(kernels, words, launches, strict=True)):
-            alone = is_small(launch)
-            self._shared.append(self._shared[-1] + (not alone))
-            self._rows[number] = one.entry(dtype), self._words.ctypes.data + 8 * offset, alone
+            parts = parts_of(launch, one, team.threads)
+            self._shared.append(self._shared[-1] + (parts != 1))
+            self._rows[number] = one.entry(dtype), self._words.ctypes.data + 8 * offset, parts
             offset += len(row)
         self._addresses = self._rows.ctypes.data, self._watch.ctypes.data
 

@@ -105,7 +105,7 @@ def forward_band(
             done += count
 
 
-@fast(plain.conv2d_forward)
+@fast(plain.conv2d_forward, parts=8)
 def conv2d_forward(
     x: Real4,
     weight: Real5,
@@ -134,7 +134,7 @@ def conv2d_forward(
         finish_stores()
 
 
-@fast(plain.conv2d_backward_input)
+@fast(plain.conv2d_backward_input, parts=8)
 def conv2d_backward_input(
     grad_output: Real4,
     turned: Real5,

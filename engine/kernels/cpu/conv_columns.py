@@ -52,7 +52,7 @@ def conv2d_weight_columns(
                     target[o] = values[o]
 
 
-@fast(plain.conv2d_backward_input_columns)
+@fast(plain.conv2d_backward_input_columns, parts=8)
 def conv2d_backward_input_columns(
     grad_output: Real4,
     columns: Real5,

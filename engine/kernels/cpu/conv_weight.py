@@ -30,7 +30,7 @@ IMAGE_BYTES = 256 * 1024
 half of a second-level cache."""
 
 
-@fast(plain.conv2d_backward_weight)
+@fast(plain.conv2d_backward_weight, parts=4)
 def conv2d_backward_weight(
     x: Real4,
     grad_output: Real4,
@@ -52,12 +52,17 @@ def conv2d_backward_weight(
     images = max(1, rows // out_h) if parts == 1 else 1
     rows = (out_h + parts - 1) // parts
     most = max(1, IMAGE_BYTES // max(size, images * rows * out_w * PANEL_BYTES))
-    # Panel by panel: a small batch fills few chunks, and every thread shall have some of them.
     start, stop = share(CHUNKS * panels, thread, threads)
     for chunk in range(CHUNKS):
-        # The panels p of this thread: start <= p * CHUNKS + chunk < stop.
-        first = (start - chunk + CHUNKS - 1) // CHUNKS
-        end = (stop - chunk + CHUNKS - 1) // CHUNKS
+        if samples < CHUNKS:
+            # Panel by panel: every thread shall have some of the chunks that have samples.
+            # The panels p of this thread: start <= p * CHUNKS + chunk < stop.
+            first = (start - chunk + CHUNKS - 1) // CHUNKS
+            end = (stop - chunk + CHUNKS - 1) // CHUNKS
+        else:
+            # Chunk by chunk: what is copied of the input serves many panels.
+            first = max(start - chunk * panels, 0)
+            end = min(stop - chunk * panels, panels)
         n_first, n_end = chunk_start(chunk, samples), chunk_start(chunk + 1, samples)
         target = partial.ctypes.data + chunk * panels * size
         if n_first == n_end and first < end:

@@ -31,7 +31,7 @@ chunk_start = inline(scalar.chunk_start)
 CHUNKS = scalar.CHUNKS
 
 
-@fast(plain.depthwise2d_forward, provide_lanewise)
+@fast(plain.depthwise2d_forward, provide_lanewise, parts=8)
 def depthwise2d_forward(
     x: Real4,
     weight: Real5,
@@ -90,7 +90,7 @@ def depthwise2d_forward(
         start += rows
 
 
-@fast(plain.depthwise2d_backward_input, provide_lanewise)
+@fast(plain.depthwise2d_backward_input, provide_lanewise, parts=8)
 def depthwise2d_backward_input(
     grad_output: Real4,
     weight: Real5,

@@ -1,23 +1,38 @@
 """Convolution and matrix product together with what follows them, while results are in the cache.
 
 The same operations on the same numbers as by the kernels that do them one after the other, so the
-same bits; `plain.py` has them as plain loops.
+same bits; `plain.py` and `plain_winograd.py` have them as plain loops.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from engine.kernels import scalar
 from engine.kernels.arithmetic import like
-from engine.kernels.cpu import plain
+from engine.kernels.cpu import plain, plain_winograd
 from engine.kernels.cpu._bands import band_rows, span
 from engine.kernels.cpu._jit import inline
 from engine.kernels.cpu._microkernel import fast
 from engine.kernels.cpu._share import share
 from engine.kernels.cpu._vector import lanes_of, load, select, store, zeros
+from engine.kernels.cpu._winograd import provide_transforms
 from engine.kernels.cpu.conv import forward_band
 from engine.kernels.cpu.dense import product, share_block
-from engine.kernels.settings import FusedDense, FusedWindow
-from engine.kernels.types import Real1, Real2, Real3, Real4, Real5
+from engine.kernels.cpu.winograd import (
+    INPUT,
+    OUTPUT,
+    corner_of,
+    plan_blocks,
+    put_tiles,
+    sum_block,
+    tiles_of,
+)
+from engine.kernels.settings import FusedDense, FusedTiles, FusedWindow
+from engine.kernels.types import Flat, Real1, Real2, Real3, Real4, Real5
+
+FRESH_BYTES = 16 * 1024
+"""Results that are finished together: half of the first-level cache."""
 
 normalize = inline(scalar.normalize)
 scale_and_shift = inline(scalar.scale_and_shift)
@@ -26,7 +41,7 @@ relu = inline(scalar.relu)
 
 @inline
 def finish_numbers(
-    output: Real4, before: Real4, first: int, last: int, s: FusedWindow | FusedDense
+    output: Real4, before: Real4, first: int, last: int, s: FusedWindow | FusedTiles | FusedDense
 ) -> None:
     """Keep the numbers of a flat range of `output`, and rectify them."""
     shape, place = zeros(output, 1), first
@@ -36,6 +51,9 @@ def finish_numbers(
         if s.keep:
             store(before, place, value)
         if s.relu:
+            # The sum with zero changes no bit that is stored. Without it LLVM would store under a
+            # mask, only where the number changes, which takes some processors many times as long.
+            value = value + zero
             store(output, place, select(value <= zero, zero, value))
         place += size
     out, kept = output.reshape(-1), before.reshape(-1)
@@ -47,6 +65,36 @@ def finish_numbers(
 
 
 @inline
+def finish_lanes(
+    output: Real4,
+    norm: tuple[Real1, Real1, Real1, Real1],
+    residual: Real4,
+    before: Real4,
+    first: int,
+    last: int,
+    c: int,
+    shape: Any,
+    s: FusedWindow | FusedTiles,
+) -> None:
+    """Finish the channels from `c` on, as many as `shape` has, of the pixels of a flat range."""
+    zero, mean, inverse, scale, shift = shape, shape, shape, shape, shape
+    if s.has_norm:
+        mean, inverse = load(norm[0], c, shape), load(norm[1], c, shape)
+        scale, shift = load(norm[2], c, shape), load(norm[3], c, shape)
+    for place in range(first + c, last, output.shape[3]):
+        value = load(output, place, shape)
+        if s.has_norm:
+            value = scale_and_shift(normalize(value, mean, inverse), scale, shift)
+        if s.has_residual:
+            value = value + load(residual, place, shape)
+        if s.keep:
+            store(before, place, value)
+        if s.relu:
+            value = select(value <= zero, zero, value)
+        store(output, place, value)
+
+
+@inline
 def finish_pixels(
     output: Real4,
     norm: tuple[Real1, Real1, Real1, Real1],
@@ -54,43 +102,53 @@ def finish_pixels(
     before: Real4,
     first: int,
     last: int,
-    s: FusedWindow,
+    s: FusedWindow | FusedTiles,
 ) -> None:
     """Normalise the pixels of a flat range of `output`, add the residual, keep and rectify."""
     mean, inverse, scale, shift = norm
-    channels, shape = output.shape[3], zeros(output, 1)
-    size, zero = lanes_of(shape), like(shape, 0)
+    channels, one, two = output.shape[3], zeros(output, 1), zeros(output, 2)
     out, other, kept = output.reshape(-1), residual.reshape(-1), before.reshape(-1)
-    for pixel in range(first, last, channels):
-        c = 0
-        while c + size <= channels:
-            value = load(output, pixel + c, shape)
-            if s.has_norm:
-                value = scale_and_shift(
-                    normalize(value, load(mean, c, shape), load(inverse, c, shape)),
-                    load(scale, c, shape),
-                    load(shift, c, shape),
-                )
-            if s.has_residual:
-                value = value + load(residual, pixel + c, shape)
-            if s.keep:
-                store(before, pixel + c, value)
-            if s.relu:
-                value = select(value <= zero, zero, value)
-            store(output, pixel + c, value)
-            c += size
+    step = max(FRESH_BYTES // (channels * output.itemsize), 1) * channels
+    for low in range(first, last, step):
+        # A few pixels that stay in the first-level cache, cache line by cache line.
+        high, c = min(low + step, last), 0
+        while c + lanes_of(two) <= channels:
+            finish_lanes(output, norm, residual, before, low, high, c, two, s)
+            c += lanes_of(two)
+        while c + lanes_of(one) <= channels:
+            finish_lanes(output, norm, residual, before, low, high, c, one, s)
+            c += lanes_of(one)
         for i in range(c, channels):
-            number = out[pixel + i]
-            if s.has_norm:
-                number = scale_and_shift(normalize(number, mean[i], inverse[i]), scale[i], shift[i])
-            if s.has_residual:
-                number += other[pixel + i]
-            if s.keep:
-                kept[pixel + i] = number
-            out[pixel + i] = relu(number) if s.relu else number
+            for place in range(low + i, high, channels):
+                number = out[place]
+                if s.has_norm:
+                    number = normalize(number, mean[i], inverse[i])
+                    number = scale_and_shift(number, scale[i], shift[i])
+                if s.has_residual:
+                    number += other[place]
+                if s.keep:
+                    kept[place] = number
+                out[place] = relu(number) if s.relu else number
 
 
-@fast(plain.conv2d_fused_forward)
+@inline
+def finish(
+    output: Real4,
+    norm: tuple[Real1, Real1, Real1, Real1],
+    residual: Real4,
+    before: Real4,
+    first: int,
+    last: int,
+    s: FusedWindow | FusedTiles,
+) -> None:
+    """Do what follows the sums to the pixels of a flat range of `output`."""
+    if s.has_norm or s.has_residual:
+        finish_pixels(output, norm, residual, before, first, last, s)
+    else:
+        finish_numbers(output, before, first, last, s)
+
+
+@fast(plain.conv2d_fused_forward, parts=8)
 def conv2d_fused_forward(
     x: Real4,
     weight: Real5,
@@ -118,12 +176,67 @@ def conv2d_fused_forward(
         address = bias.ctypes.data if s.has_bias else 0
         forward_band(x, weight, address, output, s, n, row, rows, 0, work)
         first, last = start * out_w * out_channels, (start + rows) * out_w * out_channels
-        if s.has_norm or s.has_residual:
-            norm = (mean, inverse, scale, shift)
-            finish_pixels(output, norm, residual, before, first, last, s)
-        else:
-            finish_numbers(output, before, first, last, s)
+        finish(output, (mean, inverse, scale, shift), residual, before, first, last, s)
         start += rows
+
+
+@inline
+def finish_tiles(
+    output: Real4,
+    norm: tuple[Real1, Real1, Real1, Real1],
+    residual: Real4,
+    before: Real4,
+    first: int,
+    count: int,
+    s: FusedTiles,
+) -> None:
+    """Do what follows the sums to the outputs of neighbouring tiles of one row of tiles."""
+    out_h, out_w, channels = output.shape[1:]
+    rows, columns = tiles_of(out_h, s.tile), tiles_of(out_w, s.tile)
+    n, top, left = corner_of(first, rows, columns, s.tile)
+    tall, wide = min(s.tile, out_h - top), min(count * s.tile, out_w - left)
+    if wide == out_w:
+        # Whole rows of the image follow each other.
+        tall, wide = 1, tall * out_w
+    for row in range(tall):
+        pixel = (n * out_h + top + row) * out_w + left
+        place = pixel * channels
+        finish(output, norm, residual, before, place, place + wide * channels, s)
+
+
+@fast(plain_winograd.winograd_fused_forward, provide_transforms(INPUT, OUTPUT), parts=3)
+def winograd_fused_forward(
+    x: Real4,
+    transformed: Flat,
+    bias: Real1,
+    mean: Real1,
+    inverse: Real1,
+    scale: Real1,
+    shift: Real1,
+    residual: Real4,
+    before: Real4,
+    output: Real4,
+    s: FusedTiles,
+    work: int,
+    thread: int,
+    threads: int,
+) -> None:
+    """Blocks of tiles, finished while they are in the cache; see the plain version."""
+    samples, out_h, out_w, channels = output.shape
+    columns = tiles_of(out_w, s.tile)
+    start, stop = share(samples * tiles_of(out_h, s.tile) * columns, thread, threads)
+    fresh = max(1, FRESH_BYTES // (s.tile * s.tile * channels * output.itemsize))
+    places = plan_blocks(x, output, s.tile, work)
+    for first in range(start, stop, places[0]):
+        count, done = min(places[0], stop - first), 0
+        sum_block(x, transformed, output, s, places, first, count)
+        while done < count:
+            # As many as lie side by side.
+            taken = min(count - done, columns - (first + done) % columns, fresh)
+            put_tiles(bias, output, s, places, first, done, done + taken)
+            norm = (mean, inverse, scale, shift)
+            finish_tiles(output, norm, residual, before, first + done, taken, s)
+            done += taken
 
 
 @fast(plain.dense_fused_forward)

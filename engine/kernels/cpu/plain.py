@@ -9,10 +9,10 @@ output o is lane o % lanes of panel o // lanes.
 Accumulation order, the same for any thread count: a convolution adds kernel rows, kernel columns,
 input channels, starting from 0, bias last; its input gradient adds kernel rows from the last to the
 first, kernel columns alike, output channels (with few input channels: the sum over kernel rows and
-output channels of each kernel column, then these sums); a weight gradient adds samples, output rows, output columns inside
-each of the fixed chunks of the batch, then the chunks in order. A dense layer adds inputs from 0,
-bias last; its input gradient adds outputs; its weight gradient adds samples. Every step is one
-fused multiply-add. Taps in the padding take part as zeros.
+output channels of each kernel column, then these sums); a weight gradient adds samples, output
+rows, output columns inside each of the fixed chunks of the batch, then the chunks in order. A dense
+layer adds inputs from 0, bias last; its input gradient adds outputs; its weight gradient adds
+samples. Every step is one fused multiply-add. Taps in the padding take part as zeros.
 """
 
 from __future__ import annotations

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.kernels import winograd
+from engine.kernels import scalar, winograd
 from engine.kernels.arithmetic import fma
 from engine.kernels.cpu._jit import inline, plain
 from engine.kernels.cpu._share import share
 from engine.kernels.cpu._tile import PANEL_BYTES
 from engine.kernels.cpu._winograd import local_tile
-from engine.kernels.settings import WinogradChunks, WinogradKernels, WinogradTiles
+from engine.kernels.settings import FusedTiles, WinogradChunks, WinogradKernels, WinogradTiles
 from engine.kernels.types import Flat, Real1, Real4
 
+normalize = inline(scalar.normalize)
+scale_and_shift = inline(scalar.scale_and_shift)
+relu = inline(scalar.relu)
 tiles_of = winograd.tiles_of
 transform = winograd.transform
 GRADIENT, INPUT, OUTPUT = winograd.GRADIENT, winograd.INPUT, winograd.OUTPUT
@@ -101,6 +104,61 @@ def winograd_convolve(
                 for j in range(min(s.tile, out_w - left)):
                     value = sums[i * size + j]
                     output[n, top + i, left + j, o] = value + bias[o] if s.has_bias else value
+
+
+@plain
+def winograd_fused_forward(
+    x: Real4,
+    transformed: Flat,
+    bias: Real1,
+    mean: Real1,
+    inverse: Real1,
+    scale: Real1,
+    shift: Real1,
+    residual: Real4,
+    before: Real4,
+    output: Real4,
+    s: FusedTiles,
+    thread: int,
+    threads: int,
+) -> None:
+    """`winograd_convolve`, then normalisation, residual and ReLU where the settings say so.
+
+    The same operations in the same order as the kernels that do them one by one. With `keep`,
+    `before` holds what goes into the ReLU.
+    """
+    samples, out_h, out_w, out_channels = output.shape
+    channels, size = x.shape[3], s.tile + 2
+    width = PANEL_BYTES // x.itemsize
+    rows, columns = tiles_of(out_h, s.tile), tiles_of(out_w, s.tile)
+    seen, sums = local_tile(x.dtype.type(1)), local_tile(x.dtype.type(1))
+    start, stop = share(samples * rows * columns, thread, threads)
+    for number in range(start, stop):
+        n, place = number // (rows * columns), number % (rows * columns)
+        top, left = place // columns * s.tile, place % columns * s.tile
+        for o in range(out_channels):
+            sums[:] = 0
+            for c in range(channels):
+                read_tile(x, n, top - s.top, left - s.left, size, size, c, seen)
+                transform(INPUT, s.tile, seen)
+                for k in range(size * size):
+                    kernel = transformed[tap_place(o, k, size * size, c, channels, width)]
+                    sums[k] = fma(seen[k], kernel, sums[k])
+            transform(OUTPUT, s.tile, sums)
+            for i in range(min(s.tile, out_h - top)):
+                for j in range(min(s.tile, out_w - left)):
+                    value, y, u = sums[i * size + j], top + i, left + j
+                    if s.has_bias:
+                        value += bias[o]
+                    if s.has_norm:
+                        value = scale_and_shift(
+                            normalize(value, mean[o], inverse[o]), scale[o], shift[o]
+                        )
+                    if s.has_residual:
+                        value += residual[n, y, u, o]
+                    if s.keep:
+                        before[n, y, u, o] = value
+                    output[n, y, u, o] = relu(value) if s.relu else value
 
 
 @plain

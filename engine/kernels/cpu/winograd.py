@@ -15,8 +15,8 @@ from engine.kernels.cpu._jit import WORK_BYTES, inline
 from engine.kernels.cpu._memory import zero_bytes
 from engine.kernels.cpu._microkernel import PANEL_BYTES, SLACK_BYTES, fast, multiply
 from engine.kernels.cpu._share import share
-from engine.kernels.cpu._winograd import gather, put, transform_lanes
-from engine.kernels.settings import WinogradChunks, WinogradKernels, WinogradTiles
+from engine.kernels.cpu._winograd import expect, gather, provide_transforms, put, transform_lanes
+from engine.kernels.settings import FusedTiles, WinogradChunks, WinogradKernels, WinogradTiles
 from engine.kernels.types import Flat, Real1, Real4
 
 tiles_of = winograd.tiles_of
@@ -98,7 +98,7 @@ def corner_of(number: int, rows: int, columns: int, tile: int) -> tuple[int, int
     return n, place // columns * tile, place % columns * tile
 
 
-@fast(plain.winograd_weight)
+@fast(plain.winograd_weight, provide_transforms(WEIGHT))
 def winograd_weight(
     weight: Flat, transformed: Flat, s: WinogradKernels, work: int, thread: int, threads: int
 ) -> None:
@@ -164,23 +164,18 @@ def transform_output(
         transform_lanes(one, OUTPUT, 4, False, sources, offset, targets, place, count)
 
 
-@fast(plain.winograd_convolve)
-def winograd_convolve(
-    x: Real4,
-    transformed: Flat,
-    bias: Real1,
-    output: Real4,
-    s: WinogradTiles,
-    work: int,
-    thread: int,
-    threads: int,
-) -> None:
-    """Blocks of tiles; see `plain_winograd.winograd_convolve`."""
-    samples, out_h, out_w, outputs = output.shape
-    channels, size = x.shape[3], s.tile + 2
-    one, item, numbers = x.dtype.type(1), x.itemsize, size * size
-    rows, columns = tiles_of(out_h, s.tile), tiles_of(out_w, s.tile)
-    start, stop = share(samples * rows * columns, thread, threads)
+@inline
+def plan_blocks(
+    x: Real4, output: Real4, tile: int, work: int
+) -> tuple[int, int, int, int, int, int, int, int, int, int]:
+    """Lay out the scratch for blocks of tiles: return how many a block has, and where things lie.
+
+    In this order: the block's tiles, tables of the places of pixels within an image, of those at
+    its border, of outputs, of transformed inputs and of sums, a line of zeros, a line of waste, and
+    the sizes of a plane of transformed inputs and of sums. The planes follow the line of waste.
+    """
+    channels, outputs, item = x.shape[3], output.shape[3], x.itemsize
+    size, numbers = tile + 2, (tile + 2) * (tile + 2)
     # What lies outside the image is read from a line of zeros and written to a line of waste.
     border, pixels, targets = work, work + TABLE_BYTES, work + 2 * TABLE_BYTES
     seen_table, sums_table = work + 3 * TABLE_BYTES, work + 4 * TABLE_BYTES
@@ -192,43 +187,118 @@ def winograd_convolve(
     room = work + WORK_BYTES - seen - numbers * 4 * 64 - SLACK_BYTES
     block = max(1, min(room // each, max(BLOCK_BYTES // each, 12), MOST_TILES))
     seen_plane, sums_plane = padded(block * channels * item), padded(block * outputs * item)
-    sums = seen + numbers * seen_plane
     point_inside(pixels, x, size)
-    point_inside(targets, output, s.tile)
+    point_inside(targets, output, tile)
     point_along(seen_table, numbers, seen, seen_plane)
-    point_along(sums_table, numbers, sums, sums_plane)
-    for first in range(start, stop, block):
-        count = min(block, stop - first)
-        for t in range(count):
-            n, top, left = corner_of(first + t, rows, columns, s.tile)
-            corner = (n, top - s.top, left - s.left, 0)
-            table, place = look_at(pixels, border, x, corner, size, zeros)
-            transform_input(one, s.tile, table, place, seen_table, t * channels * item, channels)
-        for k in range(numbers):
-            multiply(
-                one,
-                item,
-                (count, outputs),
-                (sums + k * sums_plane, outputs * item, PANEL_BYTES),
-                (seen + k * seen_plane, channels * item, 0, 0, item),
-                (
-                    transformed.ctypes.data + k * channels * PANEL_BYTES,
-                    0,
-                    0,
-                    PANEL_BYTES,
-                    numbers * channels * PANEL_BYTES,
-                ),
-                (1, 1, channels),
+    point_along(sums_table, numbers, seen + numbers * seen_plane, sums_plane)
+    tables = (pixels, border, targets, seen_table, sums_table)
+    return (block, *tables, zeros, waste, seen_plane, sums_plane)
+
+
+@inline
+def expect_tiles(output: Real4, tile: int, first: int, last: int) -> None:
+    """Ask for the memory of the outputs of some tiles, before they are stored row by row."""
+    out_h, out_w, outputs = output.shape[1:]
+    rows, columns, pixel = tiles_of(out_h, tile), tiles_of(out_w, tile), outputs * output.itemsize
+    for number in range(first, last):
+        n, top, left = corner_of(number, rows, columns, tile)
+        for y in range(top, min(top + tile, out_h)):
+            place = ((n * out_h + y) * out_w + left) * pixel
+            expect(output.ctypes.data + place, min(tile, out_w - left) * pixel)
+
+
+@inline
+def sum_block(
+    x: Real4,
+    transformed: Flat,
+    output: Real4,
+    s: WinogradTiles | FusedTiles,
+    places: tuple[int, int, int, int, int, int, int, int, int, int],
+    first: int,
+    count: int,
+) -> None:
+    """Make the sums of `count` tiles from `first` on, one for each of a tile's numbers."""
+    out_h, out_w, outputs = output.shape[1:]
+    channels, size = x.shape[3], s.tile + 2
+    one, item, numbers = x.dtype.type(1), x.itemsize, size * size
+    rows, columns = tiles_of(out_h, s.tile), tiles_of(out_w, s.tile)
+    _, pixels, border, _, seen_table, _, zeros, waste, seen_plane, sums_plane = places
+    seen = waste + padded(outputs * item)
+    sums = seen + numbers * seen_plane
+    fetching = output.size * item > BLOCK_BYTES
+    for t in range(count):
+        n, top, left = corner_of(first + t, rows, columns, s.tile)
+        corner = (n, top - s.top, left - s.left, 0)
+        table, place = look_at(pixels, border, x, corner, size, zeros)
+        transform_input(one, s.tile, table, place, seen_table, t * channels * item, channels)
+    for k in range(numbers):
+        if fetching:
+            # Beside the products there is time for it.
+            low, high = k * count // numbers, (k + 1) * count // numbers
+            expect_tiles(output, s.tile, first + low, first + high)
+        multiply(
+            one,
+            item,
+            (count, outputs),
+            (sums + k * sums_plane, outputs * item, PANEL_BYTES),
+            (seen + k * seen_plane, channels * item, 0, 0, item),
+            (
+                transformed.ctypes.data + k * channels * PANEL_BYTES,
                 0,
                 0,
-            )
-        for t in range(count):
-            n, top, left = corner_of(first + t, rows, columns, s.tile)
-            table, place = look_at(targets, border, output, (n, top, left, 0), s.tile, waste)
-            offset = t * outputs * item
-            put(sums_table, numbers, bias.ctypes.data - offset)
-            biased = s.has_bias != 0
-            transform_output(one, s.tile, biased, sums_table, offset, table, place, outputs)
+                PANEL_BYTES,
+                numbers * channels * PANEL_BYTES,
+            ),
+            (1, 1, channels),
+            0,
+            0,
+        )
+
+
+@inline
+def put_tiles(
+    bias: Real1,
+    output: Real4,
+    s: WinogradTiles | FusedTiles,
+    places: tuple[int, int, int, int, int, int, int, int, int, int],
+    first: int,
+    start: int,
+    stop: int,
+) -> None:
+    """Transform the sums of tiles `start` to `stop` back; the block begins with tile `first`."""
+    out_h, out_w, outputs = output.shape[1:]
+    one, item, numbers = bias.dtype.type(1), output.itemsize, (s.tile + 2) * (s.tile + 2)
+    rows, columns = tiles_of(out_h, s.tile), tiles_of(out_w, s.tile)
+    _, _, border, targets, _, sums_table, _, waste, _, _ = places
+    for t in range(start, stop):
+        n, top, left = corner_of(first + t, rows, columns, s.tile)
+        table, place = look_at(targets, border, output, (n, top, left, 0), s.tile, waste)
+        offset = t * outputs * item
+        put(sums_table, numbers, bias.ctypes.data - offset)
+        biased = s.has_bias != 0
+        transform_output(one, s.tile, biased, sums_table, offset, table, place, outputs)
+
+
+@fast(plain.winograd_convolve, provide_transforms(INPUT, OUTPUT), parts=3)
+def winograd_convolve(
+    x: Real4,
+    transformed: Flat,
+    bias: Real1,
+    output: Real4,
+    s: WinogradTiles,
+    work: int,
+    thread: int,
+    threads: int,
+) -> None:
+    """Blocks of tiles; see `plain_winograd.winograd_convolve`."""
+    samples, out_h, out_w = output.shape[:3]
+    tiles = samples * tiles_of(out_h, s.tile) * tiles_of(out_w, s.tile)
+    start, stop = share(tiles, thread, threads)
+    places = plan_blocks(x, output, s.tile, work)
+    for first in range(start, stop, places[0]):
+        count = min(places[0], stop - first)
+        sum_block(x, transformed, output, s, places, first, count)
+        put_tiles(bias, output, s, places, first, 0, count)
 
 
 @inline
@@ -244,7 +314,7 @@ def slices(tile: int, channels: int, outputs: int, item: int) -> tuple[int, int]
     return inner, outer
 
 
-@fast(plain.winograd_backward_weight)
+@fast(plain.winograd_backward_weight, provide_transforms(INPUT, GRADIENT, WEIGHT_GRADIENT))
 def winograd_backward_weight(
     x: Real4,
     grad_output: Real4,
