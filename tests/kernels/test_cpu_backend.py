@@ -105,8 +105,8 @@ def test_heavy_work_is_done_in_more_parts_than_there_are_threads() -> None:
         return parts_of(Launch(kernel.name, (buffer,), work=work), kernel, threads)
 
     assert parts(conv, 10) == parts(dense, 10) == 1, "one thread alone"
-    assert parts(conv, 10**6) == 0, "two parts would be worth it, one for each thread"
-    assert parts(conv, 5 * 10**6) == 6
+    assert parts(conv, 10**7) == 0, "two parts would be worth it, one for each thread"
+    assert parts(conv, 3 * 10**7) == 6
     assert parts(conv, 10**9) == 16
     assert parts(dense, 10**9) == 0, "one part each"
 

@@ -59,8 +59,8 @@ SHARED_FROM_US = 10.0
 """Rows that one thread does in less time are not worth waking or waiting for others."""
 MULTIPLY_ADDS_PER_US, BYTES_PER_US = 25_000, 15_000
 """What one thread does in a microsecond, roughly: it decides who works, never what comes out."""
-PART_US = 30.0
-"""Parts of a row that take less time are not worth taking one by one."""
+PART_US = 200.0
+"""Parts of a row that take less time are not worth it: each copies borders and reads weights anew."""
 
 
 def is_small(launch: Launch) -> bool:
