@@ -60,7 +60,7 @@ SHARED_FROM_US = 10.0
 MULTIPLY_ADDS_PER_US, BYTES_PER_US = 25_000, 15_000
 """What one thread does in a microsecond, roughly: it decides who works, never what comes out."""
 PART_US = 200.0
-"""Parts of a row that take less time are not worth it: each copies borders and reads weights anew."""
+"""Parts that take less time are not worth it: each copies its borders and reads weights anew."""
 
 
 def is_small(launch: Launch) -> bool:
