@@ -131,10 +131,13 @@ class Conv2d(Op):
         item = 8 if at.x.dtype == "float64" else 4
         (_, c, _, w), (_, k, _, out_w) = at.x.shape, at.output.shape
         spans = [(n - 1) * d for n, d in zip(self.kernel, self.dilation, strict=True)]
+        if c * item > 64:
+            # A weight gradient copies channels in panels, of 128 bytes at most.
+            c = -(-c * item // 128) * 128 // item
         ahead = (spans[0] + 1) * ((out_w - 1) * self.stride[1] + spans[1] + 1) * c
         back = (spans[0] // self.stride[0] + 3) * ((w + spans[1]) // self.stride[1] + 2) * k
         # Beside the image, a weight gradient keeps the output gradient of that row.
-        needed = (max(ahead, back) + out_w * k) * item
+        needed = max(ahead, back) * item + out_w * max(k * item, 128)
         if needed > LARGEST_REACH:
             raise ConfigurationError(
                 f"conv2d: one row of windows spans {needed / 2**20:.0f} MiB of the image, at most "

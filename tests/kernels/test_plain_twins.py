@@ -11,7 +11,9 @@ import pytest
 
 from engine.kernels.cpu._jit import Kernel, pack
 from engine.kernels.cpu._memory import thread_memory
+from engine.kernels.cpu._microkernel import PANEL_BYTES
 from engine.kernels.cpu.backend import CpuBackend, all_kernels
+from engine.kernels.cpu.conv_columns import COLUMN_BYTES
 from engine.kernels.settings import Columns, FusedDense, FusedWindow, Window
 
 CASES = 60
@@ -148,6 +150,34 @@ def test_weight_gradients_in_blocks(block: tuple[Any, ...]) -> None:
     for buffer in (x, grad_output):
         buffer.write(numbers.standard_normal(buffer.shape))
     assert_twins("conv2d_backward_weight", (x, grad_output, partial), window, partial, "float32")
+
+
+WIDE = [
+    (2, 3, (3, 1500), 5, (2, 9), 1, 4),
+    (1, 1, (2, 5000), 7, (1, 80), 4, 38),
+    (1, 8, (4, 1400), 16, (3, 3), 2, 1),
+    (3, 2, (5, 4000), 3, (1, 1), 3, 0),
+]
+
+
+@pytest.mark.parametrize("case", WIDE)
+def test_columns_of_wide_images(case: tuple[Any, ...]) -> None:
+    n, c, (h, w), o, (ky, kx), stride, pad = case
+    top = min(pad, ky - 1)
+    settings = Columns(stride, stride, top, pad, ky, kx, 0)
+    oh, ow = (h + 2 * top - ky) // stride + 1, (w + 2 * pad - kx) // stride + 1
+    numbers, arena = np.random.default_rng(0), CpuBackend(1).arena()
+    columns = arena.request("columns", (kx * c, o, ky, 1), "float32", "kernel")
+    panels = -(-kx * c * 4 // PANEL_BYTES)
+    assert ow * panels * PANEL_BYTES > COLUMN_BYTES, "a row is done in one piece"
+    grad_input = arena.request("grad_input", (n, c, h, w), "float32", "activation")
+    grad_output = arena.request("grad_output", (n, o, oh, ow), "float32", "activation")
+    arena.commit()
+    for buffer in (columns, grad_output):
+        buffer.write(numbers.standard_normal(buffer.shape))
+    buffers = (grad_output, columns, grad_input)
+    name = "conv2d_backward_input_columns"
+    assert_twins(name, buffers, settings, grad_input, "float32")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
