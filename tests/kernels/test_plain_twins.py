@@ -216,7 +216,16 @@ def test_depthwise_twins(dtype: str) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     "shape",
-    [(1, 1, 1), (13, 7, 6), (5, 3, 37), (64, 400, 120), (9, 33, 17), (300, 40, 20), (3, 600, 300)],
+    [
+        (1, 1, 1),
+        (13, 7, 6),
+        (5, 3, 37),
+        (64, 400, 120),
+        (9, 33, 17),
+        (300, 40, 20),
+        (3, 600, 300),
+        (13, 900, 20),
+    ],
 )
 def test_dense_twins(shape: tuple[int, int, int], dtype: str) -> None:
     rows, inputs, outputs = shape

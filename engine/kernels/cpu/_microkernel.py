@@ -7,11 +7,11 @@ In plain loops, for every row i of every band h, and lanes j (neighbouring outpu
             for k in range(k_count):
                 C[h, i, j] = fma(A[h, i, t, u, k], B[t, u, k, j], C[h, i, j])
 
-C starts from zero or from memory and ends with a bias if there is one. All strides are bytes, so
-that one function reads images, gradients and weights in place. Lanes come in panels of two vectors,
-and panels may lie anywhere: B is fastest where a panel's lanes for one k follow those for the last.
-Vector lanes run across outputs and never along the sum, so every element is added in the order t,
-u, k and has the bits of the plain loops in `plain.py`.
+C starts from zero or from memory and ends with a bias if there is one, and a ReLU if asked for. All
+strides are bytes, so that one function reads images, gradients and weights in place. Lanes come in
+panels of two vectors, and panels may lie anywhere: B is fastest where a panel's lanes for one k
+follow those for the last. Vector lanes run across outputs and never along the sum, so every element
+is added in the order t, u, k and has the bits of the plain loops in `plain.py`.
 
 A block is cut into tiles of a few rows and one panel, whose sums stay in registers. A tile is LLVM
 vector code emitted for a fixed number of rows and vectors. Lanes beyond the last output are
@@ -36,8 +36,10 @@ from engine.kernels.cpu._native import Native
 from engine.kernels.cpu._tile import (
     PANEL_BYTES,
     PLACES,
+    RECTIFY,
     ROWS,
     SLACK_BYTES,
+    STREAM,
     TILED,
     VECTOR_BYTES,
     WORD,
@@ -143,7 +145,8 @@ def _store_word(typing_context: Any, pointer: Any, place: Any, value: Any) -> An
 
 _words_at: Callable[..., Any] = _load_words
 _set_word: Callable[..., None] = _store_word
-_T_COUNT, _K_COUNT, _START = PLACES["t_count"], PLACES["k_count"], PLACES["start"]
+_T_COUNT, _K_COUNT = PLACES["t_count"], PLACES["k_count"]
+_START, _STREAM = PLACES["start"], PLACES["stream"]
 
 
 @inline
@@ -179,7 +182,7 @@ def _cut(one: Any, pointer: Any) -> None:
     """Cut a block into panels, long sums into parts that stay in the first-level cache."""
     words = _words_at(pointer)
     item, bands, rows, lanes, c, _, _, c_panel, a, _, _, a_t, _, a_k, b = words[:15]
-    b_t, _, b_k, b_panel, t_count, u_count, k_count, bias, start = words[15:24]
+    b_t, _, b_k, b_panel, t_count, u_count, k_count, bias, start, stream = words[15:25]
     width, tap = PANEL_BYTES // item, u_count * k_count * PANEL_BYTES
     t_step, k_step = t_count, k_count
     if t_count * tap > BLOCK_BYTES and bands * rows > ROWS:
@@ -202,6 +205,7 @@ def _cut(one: Any, pointer: Any) -> None:
                     _set_word(pointer, _K_COUNT, min(k_step, k_count - k))
                     _set_word(pointer, _START, going)
                     last = t + t_step >= t_count and k + k_step >= k_count
+                    _set_word(pointer, _STREAM, stream if last else stream & STREAM)
                     _strips(
                         one,
                         pointer,
@@ -330,7 +334,8 @@ size : (bands, rows, lanes)
 c : (address, band stride, row stride, panel stride)
 a : (address, band stride, row stride, t stride, u stride, k stride)
 stream : int
-    1 to store past the caches, for results larger than these; rows of C must then be aligned.
+    STREAM to store past the caches, for results larger than these; rows of C must then be aligned.
+    RECTIFY to make negative results zero. Or both, or 0.
 """
 
 multiply_lanewise = _call_lanewise
@@ -403,7 +408,9 @@ def fast(
 
 __all__ = [
     "PANEL_BYTES",
+    "RECTIFY",
     "SLACK_BYTES",
+    "STREAM",
     "VECTOR_BYTES",
     "fast",
     "multiply",

@@ -37,6 +37,8 @@ WORDS = (
     *("t_count", "u_count", "k_count", "bias", "start", "stream", "ones"),
 )
 """What describes a block, in the order in which it travels as int64 words."""
+STREAM, RECTIFY = 1, 2
+"""Bits of the word `stream`: store past the caches; negative results become zero."""
 PLACES = {name: number for number, name in enumerate(WORDS)}
 TILED = ("c", "a", "left", "b", "bias", "lanes", "count")
 """What differs from strip to strip; the rest is read from the words of the block. `left` rows of A
@@ -259,7 +261,7 @@ class _Emitter:
                         builder.store(zero, place)
 
     def _end(self) -> None:
-        """Add the bias and store the lanes that exist."""
+        """Add the bias, rectify, and store the lanes that exist."""
         builder, v = self.builder, self.v
         with builder.if_then(builder.icmp_signed("!=", v["bias"], word(0))):
             for j in range(self.vectors):
@@ -268,10 +270,16 @@ class _Emitter:
                 )
                 for sums in self.sums:
                     builder.store(builder.fadd(builder.load(sums[j]), value), sums[j])
+        with builder.if_then(self._asked(RECTIFY)):
+            zero = ir.Constant(self.vector, None)
+            for place in (place for sums in self.sums for place in sums):
+                value = builder.load(place)
+                below = builder.fcmp_ordered("<=", value, zero)
+                builder.store(builder.select(below, zero, value), place)
         full = builder.icmp_signed("==", v["lanes"], word(self.vectors * self.width))
         with builder.if_else(full) as (then, otherwise):
             with then:
-                stream = builder.icmp_signed("!=", v["stream"], word(0))
+                stream = self._asked(STREAM)
                 with builder.if_else(stream) as (past, through):
                     with past:
                         self._store_rows(streaming=True)
@@ -279,6 +287,11 @@ class _Emitter:
                         self._store_rows()
             with otherwise:
                 self._store_part()
+
+    def _asked(self, bit: int) -> Any:
+        """Return whether a bit of the word `stream` is set."""
+        given = self.builder.and_(self.v["stream"], word(bit))
+        return self.builder.icmp_signed("!=", given, word(0))
 
     def _store_rows(self, streaming: bool = False) -> None:
         for row, sums in zip(self._rows_of_c(), self.sums, strict=True):

@@ -20,6 +20,7 @@ from engine.kernels.cpu._jit import inline
 from engine.kernels.cpu._memory import copy_window, finish_stores
 from engine.kernels.cpu._microkernel import (
     PANEL_BYTES,
+    STREAM,
     VECTOR_BYTES,
     fast,
     multiply_bands,
@@ -118,7 +119,7 @@ def conv2d_forward(
 ) -> None:
     """Bands of output rows; see `plain.conv2d_forward`."""
     samples, out_h, out_w = output.shape[:3]
-    stream = 1 if output.size * x.itemsize > STREAM_BYTES else 0
+    stream = STREAM if output.size * x.itemsize > STREAM_BYTES else 0
     if output.shape[3] * x.itemsize % VECTOR_BYTES:
         stream = 0
     line = span(out_w, s.stride_x, weight.shape[2], s.dilation_x) * x.shape[3] * x.itemsize

@@ -9,7 +9,7 @@ from __future__ import annotations
 from engine.kernels.cpu import plain
 from engine.kernels.cpu._jit import inline, kernel
 from engine.kernels.cpu._memory import copy_planes
-from engine.kernels.cpu._microkernel import PANEL_BYTES, fast, multiply, multiply_bands
+from engine.kernels.cpu._microkernel import PANEL_BYTES, RECTIFY, fast, multiply_bands
 from engine.kernels.cpu._share import share
 from engine.kernels.types import Real1, Real2, Real3
 
@@ -38,22 +38,27 @@ def product(
     output: Real2,
     rows: tuple[int, int],
     panels: tuple[int, int],
+    rectified: int,
 ) -> None:
-    """Multiply some rows of x by some panels of a weight; `bias` is an address, or 0."""
+    """Multiply some rows of x by some panels of a weight; `bias` is an address, or 0.
+
+    With `rectified`, what would be negative is zero.
+    """
     inputs, lanes, outputs = weight.shape[1], weight.shape[2], output.shape[1]
     one, item, first = x.dtype.type(1), x.itemsize, panels[0] * lanes
     if rows[0] >= rows[1] or panels[0] >= panels[1]:
         return
-    multiply(
+    multiply_bands(
         one,
         item,
-        (rows[1] - rows[0], min(panels[1] * lanes, outputs) - first),
+        (1, rows[1] - rows[0], min(panels[1] * lanes, outputs) - first),
         (
             output.ctypes.data + (rows[0] * outputs + first) * item,
+            0,
             outputs * item,
             PANEL_BYTES,
         ),
-        (x.ctypes.data + rows[0] * inputs * item, inputs * item, 0, 0, item),
+        (x.ctypes.data + rows[0] * inputs * item, 0, inputs * item, 0, 0, item),
         (
             weight.ctypes.data + panels[0] * inputs * PANEL_BYTES,
             0,
@@ -64,6 +69,7 @@ def product(
         (1, 1, inputs),
         bias + first * item if bias else 0,
         0,
+        RECTIFY if rectified else 0,
     )
 
 
@@ -74,7 +80,7 @@ def dense_forward(
     """Rows are samples; see `plain.dense_forward`."""
     start, stop, first, last = share_block(x.shape[0], weight.shape[0], thread, threads)
     address = bias.ctypes.data if bias.size == output.shape[1] else 0
-    product(x, weight, address, output, (start, stop), (first, last))
+    product(x, weight, address, output, (start, stop), (first, last), 0)
 
 
 @fast(plain.dense_backward_input)
@@ -83,7 +89,7 @@ def dense_backward_input(
 ) -> None:
     """Rows are samples; see `plain.dense_backward_input`."""
     start, stop, first, last = share_block(grad_output.shape[0], turned.shape[0], thread, threads)
-    product(grad_output, turned, 0, grad_input, (start, stop), (first, last))
+    product(grad_output, turned, 0, grad_input, (start, stop), (first, last), 0)
 
 
 @fast(plain.dense_backward_weight)

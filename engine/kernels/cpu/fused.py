@@ -13,7 +13,7 @@ from engine.kernels.arithmetic import like
 from engine.kernels.cpu import plain, plain_winograd
 from engine.kernels.cpu._bands import band_rows, span
 from engine.kernels.cpu._jit import inline
-from engine.kernels.cpu._microkernel import fast
+from engine.kernels.cpu._microkernel import RECTIFY, fast
 from engine.kernels.cpu._share import share
 from engine.kernels.cpu._vector import lanes_of, load, select, store, zeros
 from engine.kernels.cpu._winograd import provide_transforms
@@ -62,6 +62,20 @@ def finish_numbers(
             kept[i] = out[i]
         if s.relu:
             out[i] = relu(out[i])
+
+
+@inline
+def rectify(before: Real4, output: Real4, first: int, last: int, relu_too: int) -> None:
+    """Copy a flat range of numbers, without those below zero if asked for."""
+    shape, place = zeros(output, 1), first
+    size, zero = lanes_of(shape), like(shape, 0)
+    while place + size <= last:
+        value = load(before, place, shape)
+        store(output, place, select(value <= zero, zero, value) if relu_too else value)
+        place += size
+    out, kept = output.reshape(-1), before.reshape(-1)
+    for i in range(place, last):
+        out[i] = relu(kept[i]) if relu_too else kept[i]
 
 
 @inline
@@ -174,9 +188,17 @@ def conv2d_fused_forward(
         n, row = start // out_h, start % out_h
         rows = min(most, out_h - row, stop - start)
         address = bias.ctypes.data if s.has_bias else 0
-        forward_band(x, weight, address, output, s, n, row, rows, 0, work)
         first, last = start * out_w * out_channels, (start + rows) * out_w * out_channels
-        finish(output, (mean, inverse, scale, shift), residual, before, first, last, s)
+        if s.has_norm or s.has_residual:
+            forward_band(x, weight, address, output, s, n, row, rows, 0, work)
+            finish_pixels(output, (mean, inverse, scale, shift), residual, before, first, last, s)
+        else:
+            # A ReLU alone costs nothing where sums are stored, or one reading if these are kept.
+            target = before if s.keep else output
+            rectified = RECTIFY if s.relu and not s.keep else 0
+            forward_band(x, weight, address, target, s, n, row, rows, rectified, work)
+            if s.keep:
+                rectify(before, output, first, last, s.relu)
         start += rows
 
 
@@ -253,8 +275,10 @@ def dense_fused_forward(
     """Rows are samples, finished while they are in the cache; see the plain version."""
     start, stop, first, last = share_block(x.shape[0], weight.shape[0], thread, threads)
     address = bias.ctypes.data if s.has_bias else 0
-    product(x, weight, address, output, (start, stop), (first, last))
-    low, high = first * weight.shape[2], min(last * weight.shape[2], output.shape[1])
-    for n in range(start, stop):
-        row = n * output.shape[1]
-        finish_numbers(output, before, row + low, row + high, s)
+    target, rectified = before if s.keep else output, 1 if s.relu and not s.keep else 0
+    product(x, weight, address, target, (start, stop), (first, last), rectified)
+    if s.keep:
+        low, high = first * weight.shape[2], min(last * weight.shape[2], output.shape[1])
+        for n in range(start, stop):
+            row = n * output.shape[1]
+            rectify(before, output, row + low, row + high, s.relu)
