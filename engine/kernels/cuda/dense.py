@@ -36,14 +36,6 @@ def dense_backward_input(grad_output: Real2, turned: Real2, grad_input: Real2) -
         grad_input[n, i] = total
 
 
-@kernel(over="turned")
-def dense_turn_weight(weight: Real2, turned: Real2) -> None:
-    """turned[i, o] = weight[o, i]."""
-    for item in items(turned.size):
-        i, o = split(item, turned.shape[1])
-        turned[i, o] = weight[o, i]
-
-
 @kernel(over="grad_weight")
 def dense_backward_weight(x: Real2, grad_output: Real2, grad_weight: Real2) -> None:
     """grad_weight[o, i] = sum over n of x[n, i] * grad_output[n, o]."""

@@ -10,17 +10,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.kernels import scalar, winograd
+from engine.kernels import winograd
 from engine.kernels.arithmetic import fma, like
 from engine.kernels.cuda._compat import cuda, device
 from engine.kernels.cuda._index import items, split
 from engine.kernels.cuda._jit import kernel
-from engine.kernels.settings import FusedTiles, WinogradChunks, WinogradKernels, WinogradTiles
+from engine.kernels.settings import WinogradChunks, WinogradKernels, WinogradTiles
 from engine.kernels.types import Flat, Real1, Real4
 
-normalize = device(scalar.normalize)
-scale_and_shift = device(scalar.scale_and_shift)
-relu = device(scalar.relu)
 tiles_of = winograd.tiles_of
 transform = winograd.transform
 GRADIENT, INPUT, OUTPUT = winograd.GRADIENT, winograd.INPUT, winograd.OUTPUT
@@ -84,60 +81,6 @@ def winograd_convolve(
             for j in range(min(s.tile, out_w - left)):
                 value = sums[i * size + j]
                 output[n, o, top + i, left + j] = value + bias[o] if s.has_bias else value
-
-
-@kernel(over="output")
-def winograd_fused_forward(
-    x: Real4,
-    transformed: Flat,
-    bias: Real1,
-    mean: Real1,
-    inverse: Real1,
-    scale: Real1,
-    shift: Real1,
-    residual: Real4,
-    before: Real4,
-    output: Real4,
-    s: FusedTiles,
-) -> None:
-    """`winograd_convolve`, then normalisation, residual and ReLU where the settings say so.
-
-    With `keep`, `before` holds what goes into the ReLU.
-    """
-    samples, out_channels, out_h, out_w = output.shape
-    channels, size = x.shape[1], s.tile + 2
-    numbers = size * size
-    rows, columns = tiles_of(out_h, s.tile), tiles_of(out_w, s.tile)
-    seen = cuda.local.array(NUMBERS, x.dtype)
-    sums = cuda.local.array(NUMBERS, x.dtype)
-    for item in items(samples * out_channels * rows * columns):
-        rest, column = split(item, columns)
-        rest, row = split(rest, rows)
-        n, o = split(rest, out_channels)
-        top, left = row * s.tile, column * s.tile
-        for k in range(numbers):
-            sums[k] = like(sums[k], 0)
-        for c in range(channels):
-            read_tile(x, n, c, top - s.top, left - s.left, size, size, seen)
-            transform(INPUT, s.tile, seen)
-            first = (o * channels + c) * numbers
-            for k in range(numbers):
-                sums[k] = fma(seen[k], transformed[first + k], sums[k])
-        transform(OUTPUT, s.tile, sums)
-        for i in range(min(s.tile, out_h - top)):
-            for j in range(min(s.tile, out_w - left)):
-                value, y, u = sums[i * size + j], top + i, left + j
-                if s.has_bias:
-                    value += bias[o]
-                if s.has_norm:
-                    value = scale_and_shift(
-                        normalize(value, mean[o], inverse[o]), scale[o], shift[o]
-                    )
-                if s.has_residual:
-                    value += residual[n, o, y, u]
-                if s.keep:
-                    before[n, o, y, u] = value
-                output[n, o, y, u] = relu(value) if s.relu else value
 
 
 @kernel(over="partial")
