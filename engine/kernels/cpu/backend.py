@@ -57,8 +57,9 @@ ORDERS: dict[tuple[str, int], tuple[int, ...]] = {
 
 SHARED_FROM_US = 10.0
 """Rows that one thread does in less time are not worth waking or waiting for others."""
-MULTIPLY_ADDS_PER_US, BYTES_PER_US = 25_000, 15_000
-"""What one thread does in a microsecond, roughly: it decides who works, never what comes out."""
+MULTIPLY_ADDS_PER_US, BYTES_PER_US = 25_000, 75_000
+"""What one thread does in a microsecond, roughly, with numbers from its own cache: another thread
+would have to fetch them first. It decides who works, never what comes out."""
 PART_US = 200.0
 """Parts that take less time are not worth it: each copies its borders and reads weights anew."""
 
