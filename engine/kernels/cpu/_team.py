@@ -56,6 +56,9 @@ MEMBERS = (1 << MEMBER_BITS) - 1
 
 PATIENCE = 150
 """Turns the leader waits for an answer (some 2 us): a thread that runs takes a tenth of that."""
+LONG_PATIENCE = 4000
+"""The same where the work is many times as much as this wait (some 50 us): so long it takes to wake
+a thread at the beginning of a run, or until the system lets one go on."""
 SPINS = 600
 """Turns a waiting thread spins before it offers its time slice to others (some 8 us)."""
 IDLE_TURNS = 6000
@@ -153,12 +156,12 @@ def _call(typing_context: Any, address: Any, words: Any, thread: Any, threads: A
 
 
 @inline
-def _gather(control: int, row: int, workers: int) -> int:
+def _gather(control: int, row: int, workers: int, patience: int) -> int:
     """Call for a row and return how many threads share it, the leader included."""
     call = (_load(control + CALL) >> MEMBER_BITS) + 1
     _store(control + CALL, call << MEMBER_BITS)
     turns = 0
-    while turns < PATIENCE and (_load(control + CALL) & MEMBERS) < workers:
+    while turns < patience and (_load(control + CALL) & MEMBERS) < workers:
         _relax()
         turns += 1
     size = 1 + (_load(control + CALL) & MEMBERS)
@@ -202,9 +205,13 @@ def lead(rows: int, start: int, stop: int, control: int, watch: int, threads: in
     while number < stop and number >= _load(watch + STOP):
         row, size = rows + number * ROW_BYTES, 1
         if threads > 1 and _load(row + 16) != 1:
+            patience, turns = LONG_PATIENCE if _load(row + 16) > 1 else PATIENCE, 0
             workers = _load(control + AWAKE)
+            while workers == 0 and number == start and turns < patience:
+                _relax()
+                turns, workers = turns + 1, _load(control + AWAKE)
             if workers > 0:
-                size = _gather(control, row, workers)
+                size = _gather(control, row, workers, patience)
         if size > 1:
             _take_part(control, row, 0, size)
         else:
