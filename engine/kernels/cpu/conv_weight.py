@@ -89,6 +89,64 @@ def conv2d_backward_weight(
 
 
 @inline
+def input_of(
+    x: Real4,
+    s: Window,
+    images: tuple[int, int],
+    window: tuple[int, int, int, int],
+    room: int,
+) -> tuple[int, int, int, int, int]:
+    """Return where a window of some images lies, copied if need be; see `add_panel`.
+
+    Parameters
+    ----------
+    images : (first, count)
+    window : (first row, rows, first column, columns)
+    room : int
+        Address for a copy.
+
+    Returns
+    -------
+    (address, image stride, line stride, pixel stride, plane stride)
+    """
+    (n, count), (first_y, tall, first_x, wide) = images, window
+    height, width, channels = x.shape[1:]
+    pixel = channels * x.itemsize
+    source, image = x.ctypes.data + n * height * width * pixel, height * width * pixel
+    plane, step = 0, pixel
+    if s.groups == 1 and pixel > PANEL_BYTES:
+        step, plane = PANEL_BYTES, (count * tall * wide | 1) * PANEL_BYTES
+        for i in range(count):
+            copy_planes(
+                room + i * tall * wide * PANEL_BYTES,
+                plane,
+                source + i * image,
+                pixel,
+                (first_y, tall, first_x, wide),
+                (height, width, pixel),
+            )
+        source, line, image = room, wide * PANEL_BYTES, tall * wide * PANEL_BYTES
+    elif first_x < 0 or wide > width + first_x or first_y < 0 or first_y + tall > height:
+        for i in range(count):
+            copy_window(
+                room + i * tall * wide * pixel,
+                source + i * image,
+                first_y,
+                tall,
+                first_x,
+                wide,
+                height,
+                width,
+                pixel,
+            )
+        source, line, image = room, wide * pixel, tall * wide * pixel
+    else:
+        line = width * pixel
+        source += first_y * line
+    return source, image, line, step, plane
+
+
+@inline
 def weight_block(
     x: Real4,
     grad_output: Real4,
@@ -117,44 +175,15 @@ def weight_block(
     n, images, row, rows = block
     kernel_y, kernel_x, group_in, lanes = partial.shape[2:]
     out_h, out_w, out_channels = grad_output.shape[1:]
-    height, width, channels = x.shape[1:]
-    item, pixel, out_pixel = x.itemsize, channels * x.itemsize, out_channels * x.itemsize
+    item, out_pixel = x.itemsize, out_channels * x.itemsize
     tall = span(rows, s.stride_y, kernel_y, s.dilation_y)
     wide = span(out_w, s.stride_x, kernel_x, s.dilation_x)
     first_y, first_x = row * s.stride_y - s.top, -s.left
     pixels = images * rows * out_w
     room = work + panels[1] * (pixels + 1) * PANEL_BYTES
-    source, image = x.ctypes.data + n * height * width * pixel, height * width * pixel
-    plane, step = 0, pixel
-    if s.groups == 1 and pixel > PANEL_BYTES:
-        step, plane = PANEL_BYTES, (images * tall * wide | 1) * PANEL_BYTES
-        for i in range(images):
-            copy_planes(
-                room + i * tall * wide * PANEL_BYTES,
-                plane,
-                source + i * image,
-                pixel,
-                (first_y, tall, first_x, wide),
-                (height, width, pixel),
-            )
-        source, line, image = room, wide * PANEL_BYTES, tall * wide * PANEL_BYTES
-    elif first_x < 0 or wide > width + first_x or first_y < 0 or first_y + tall > height:
-        for i in range(images):
-            copy_window(
-                room + i * tall * wide * pixel,
-                source + i * image,
-                first_y,
-                tall,
-                first_x,
-                wide,
-                height,
-                width,
-                pixel,
-            )
-        source, line, image = room, wide * pixel, tall * wide * pixel
-    else:
-        line = width * pixel
-        source += first_y * line
+    source, image, line, step, plane = input_of(
+        x, s, (n, images), (first_y, tall, first_x, wide), room
+    )
     grads = grad_output.ctypes.data + (n * out_h + row) * out_w * out_pixel
     grads, apart, beside = grads + panels[0] * PANEL_BYTES, out_pixel, PANEL_BYTES
     if out_channels > lanes:
@@ -166,19 +195,6 @@ def weight_block(
         grads = work
     for panel in range(panels[0], panels[0] + panels[1]):
         last = min((panel + 1) * lanes, out_channels)
-        if s.groups == 1:
-            add_panel(
-                x.dtype.type(1),
-                s,
-                (kernel_y, kernel_x, group_in, last - panel * lanes),
-                lanes,
-                target + panel * kernel_y * kernel_x * group_in * PANEL_BYTES,
-                (source, image, line, step, plane),
-                (grads + (panel - panels[0]) * beside, rows * out_w * apart, out_w * apart, apart),
-                (images, rows, out_w),
-                going,
-            )
-            continue
         o = panel * lanes
         while o < last:
             # A group that starts inside a panel goes on to the panel's end first.
