@@ -10,7 +10,7 @@ from numba import types
 from numba.core import cgutils
 
 from engine.kernels.cpu._jit import ROOM_BYTES, inline
-from engine.kernels.cpu._tile import PANEL_BYTES, VECTOR_BYTES, WORD, word
+from engine.kernels.cpu._tile import PANEL_BYTES
 from engine.kernels.intrinsics import emitted
 from engine.typing import Array
 
@@ -88,41 +88,6 @@ def numbers_at(typing_context: Any, address: Any, count: Any, one: Any) -> Any:
         return structure._getvalue()
 
     return kind(types.int64, types.int64, one), generate
-
-
-@emitted
-def add_numbers(typing_context: Any, one: Any, target: Any, source: Any, count: Any) -> Any:
-    """Emit the addition of `count` numbers to those at another address; `one` carries the dtype.
-
-    Whole vectors, then halves as the bits of the rest say: quick for a few numbers.
-    """
-    size = one.bitwidth // 8
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        real, left = context.get_value_type(one), arguments[3]
-        places = [cgutils.alloca_once_value(builder, address) for address in arguments[1:3]]
-
-        def add(lanes: int) -> None:
-            kind = (ir.VectorType(real, lanes) if lanes > 1 else real).as_pointer()
-            to, there = (builder.inttoptr(builder.load(place), kind) for place in places)
-            values = [builder.load(pointer, align=size) for pointer in (to, there)]
-            builder.store(builder.fadd(*values), to, align=size)
-            for place in places:
-                builder.store(builder.add(builder.load(place), word(lanes * size)), place)
-
-        lanes = VECTOR_BYTES // size
-        whole = builder.lshr(left, word(lanes.bit_length() - 1))
-        with cgutils.for_range(builder, whole, intp=WORD):
-            add(lanes)
-        while lanes > 1:
-            lanes //= 2
-            with builder.if_then(
-                builder.icmp_signed("!=", builder.and_(left, word(lanes)), word(0))
-            ):
-                add(lanes)
-        return context.get_dummy_value()
-
-    return types.void(one, types.int64, types.int64, types.int64), generate
 
 
 @emitted

@@ -67,6 +67,40 @@ def read_tile(image: Any, n: int, y: int, x: int, edge: int, size: int, c: int, 
             tile[i * size + j] = value
 
 
+@inline
+def sum_tile(
+    x: Real4,
+    transformed: Flat,
+    corner: tuple[int, int, int],
+    o: int,
+    tile: int,
+    seen: Any,
+    sums: Any,
+) -> None:
+    """Make the outputs of one tile and one output channel, without a bias, in `sums`.
+
+    Parameters
+    ----------
+    corner : (sample, row, column)
+        Of the input that the tile sees; it may lie before the image.
+    tile : int
+        2 or 4 outputs each way.
+    seen, sums : arrays (36,)
+        Room; `sums` holds output (i, j) at i * (tile + 2) + j.
+    """
+    n, top, left = corner
+    channels, size = x.shape[3], tile + 2
+    width = PANEL_BYTES // x.itemsize
+    sums[:] = 0
+    for c in range(channels):
+        read_tile(x, n, top, left, size, size, c, seen)
+        transform(INPUT, tile, seen)
+        for k in range(size * size):
+            kernel = transformed[tap_place(o, k, size * size, c, channels, width)]
+            sums[k] = fma(seen[k], kernel, sums[k])
+    transform(OUTPUT, tile, sums)
+
+
 @plain
 def winograd_convolve(
     x: Real4,
@@ -83,8 +117,7 @@ def winograd_convolve(
     channels in order; then the sums are transformed back, and bias[o] is added.
     """
     samples, out_h, out_w, out_channels = output.shape
-    channels, size = x.shape[3], s.tile + 2
-    width = PANEL_BYTES // x.itemsize
+    size = s.tile + 2
     rows, columns = tiles_of(out_h, s.tile), tiles_of(out_w, s.tile)
     seen, sums = local_tile(x.dtype.type(1)), local_tile(x.dtype.type(1))
     start, stop = share(samples * rows * columns, thread, threads)
@@ -92,14 +125,7 @@ def winograd_convolve(
         n, place = number // (rows * columns), number % (rows * columns)
         top, left = place // columns * s.tile, place % columns * s.tile
         for o in range(out_channels):
-            sums[:] = 0
-            for c in range(channels):
-                read_tile(x, n, top - s.top, left - s.left, size, size, c, seen)
-                transform(INPUT, s.tile, seen)
-                for k in range(size * size):
-                    kernel = transformed[tap_place(o, k, size * size, c, channels, width)]
-                    sums[k] = fma(seen[k], kernel, sums[k])
-            transform(OUTPUT, s.tile, sums)
+            sum_tile(x, transformed, (n, top - s.top, left - s.left), o, s.tile, seen, sums)
             for i in range(min(s.tile, out_h - top)):
                 for j in range(min(s.tile, out_w - left)):
                     value = sums[i * size + j]
@@ -128,8 +154,7 @@ def winograd_fused_forward(
     `before` holds what goes into the ReLU.
     """
     samples, out_h, out_w, out_channels = output.shape
-    channels, size = x.shape[3], s.tile + 2
-    width = PANEL_BYTES // x.itemsize
+    size = s.tile + 2
     rows, columns = tiles_of(out_h, s.tile), tiles_of(out_w, s.tile)
     seen, sums = local_tile(x.dtype.type(1)), local_tile(x.dtype.type(1))
     start, stop = share(samples * rows * columns, thread, threads)
@@ -137,14 +162,7 @@ def winograd_fused_forward(
         n, place = number // (rows * columns), number % (rows * columns)
         top, left = place // columns * s.tile, place % columns * s.tile
         for o in range(out_channels):
-            sums[:] = 0
-            for c in range(channels):
-                read_tile(x, n, top - s.top, left - s.left, size, size, c, seen)
-                transform(INPUT, s.tile, seen)
-                for k in range(size * size):
-                    kernel = transformed[tap_place(o, k, size * size, c, channels, width)]
-                    sums[k] = fma(seen[k], kernel, sums[k])
-            transform(OUTPUT, s.tile, sums)
+            sum_tile(x, transformed, (n, top - s.top, left - s.left), o, s.tile, seen, sums)
             for i in range(min(s.tile, out_h - top)):
                 for j in range(min(s.tile, out_w - left)):
                     value, y, u = sums[i * size + j], top + i, left + j
