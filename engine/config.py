@@ -3,37 +3,118 @@
 Layers, losses, optimisers, schedules, regularisers and initialisers are *configurable*: they keep
 every constructor argument under its own name and register their class, so that one encoder serves
 them all and a new layer needs none of its own.
+
+A setting that is assigned later goes through the constructor's checks, and from the next step on it
+is in force in every program and in the run file; what cannot act that way refuses assignment.
 """
 
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
-from engine.errors import FormatError
+from engine.errors import ConfigurationError, FormatError
 
 CLASSES: dict[str, type[Configurable]] = {}
 """Every configurable class by name."""
 
 
-class Configurable:
+_changes = itertools.count(1)
+_latest = 0
+
+
+def note_change() -> None:
+    """Let programs know that a setting somewhere is not what it was."""
+    global _latest
+    _latest = next(_changes)
+
+
+def latest_change() -> int:
+    """Return a number that differs after every change of any setting.
+
+    Who has lowered settings into launches compares it at every step, and looks at the settings
+    themselves only when it has moved.
+    """
+    return _latest
+
+
+class _Settled(type):
+    """Makes objects whose public attributes are settings once their constructor is through."""
+
+    def __call__(cls, *arguments: Any, **keywords: Any) -> Any:
+        made = super().__call__(*arguments, **keywords)
+        object.__setattr__(made, "_settled", True)
+        return made
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """The constructor's: without it, `inspect` and editors would show that of `__call__`."""
+        own = inspect.signature(cls.__init__)  # type: ignore[misc]
+        return own.replace(parameters=list(own.parameters.values())[1:])
+
+
+class Configurable(metaclass=_Settled):
     """Base of objects that can be written as data. Subclasses register under their class name."""
 
     transient: ClassVar[tuple[str, ...]] = ()
     """Constructor arguments that are not written."""
+
+    acts_alone: ClassVar[tuple[str, ...]] = ()
+    """Settings that are looked at in every step and are part of no launch."""
+
+    _settled: bool
+    revision: int = 0
+    """How often a setting has changed that launches are made with."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         if not cls.__name__.startswith("_"):
             CLASSES[cls.__name__] = cls
 
+    @classmethod
+    def setting_names(cls) -> tuple[str, ...]:
+        """Return the names of the constructor arguments."""
+        return tuple(inspect.signature(cls).parameters)
+
     def config(self) -> dict[str, Any]:
         """Return the constructor arguments as JSON-able data."""
-        names = [n for n in inspect.signature(type(self)).parameters if n not in self.transient]
+        names = [name for name in self.setting_names() if name not in self.transient]
         return {name: encode(getattr(self, name)) for name in names}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_") or "_settled" not in self.__dict__:
+            object.__setattr__(self, name, value)
+        else:
+            self._assign(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        raise ConfigurationError(f"{type(self).__name__}.{name}: a setting cannot be deleted")
+
+    def _assign(self, name: str, value: Any) -> None:
+        """Change one setting, with the constructor's checks on all of them together."""
+        names = self.setting_names()
+        if name not in names:
+            if not type(self).__module__.startswith("engine."):
+                # A class of the user's own may keep what it likes.
+                object.__setattr__(self, name, value)
+                note_change()
+                return
+            there = f"there are {', '.join(names)}" if names else "there are none"
+            raise ConfigurationError(
+                f"{type(self).__name__}.{name}: there is no such setting to assign; {there}"
+            )
+        changed = type(self)(**{n: value if n == name else getattr(self, n) for n in names})
+        changed.__dict__["revision"] = self.revision + (name not in self.acts_alone)
+        self._take(changed)
+
+    def _take(self, changed: Configurable) -> None:
+        """Take over what the constructor made of the settings, all at once."""
+        self.__dict__.update(changed.__dict__)
+        note_change()
 
 
 def encode(value: Any) -> Any:

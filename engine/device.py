@@ -84,8 +84,20 @@ def _has_cuda_driver() -> bool:
     return False
 
 
-@functools.cache
 def _cpu(threads: int | None) -> Backend:
+    """Return the team of so many threads; where there is one only, it is the caller's own.
+
+    So two models that are trained with one thread each share nothing, and none waits for the other.
+    """
+    from engine.kernels.cpu._team import available_threads
+    from engine.kernels.cpu.backend import CpuBackend
+
+    count = threads or available_threads()
+    return CpuBackend(1) if count == 1 else _cpu_team(count)
+
+
+@functools.cache
+def _cpu_team(threads: int) -> Backend:
     from engine.kernels.cpu.backend import CpuBackend
 
     return CpuBackend(threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,8 @@ from engine.errors import FormatError
 from engine.typing import Array
 
 SERIES = ("loss", "epoch_loss", "validation_loss", "accuracy")
+LATER_SERIES = ("learning_rates",)
+"""What older run files do not have; their steps read NaN: not recorded."""
 
 
 @dataclass
@@ -30,6 +33,8 @@ class History:
         training.
     right, seen : int
         Right predictions, and samples with a class, of the epoch under way.
+    rates : list of float
+        Learning rate of every step; NaN where it was not recorded.
     """
 
     steps: list[float] = field(default_factory=list)
@@ -38,11 +43,17 @@ class History:
     accuracies: list[float] = field(default_factory=list)
     right: int = 0
     seen: int = 0
+    rates: list[float] = field(default_factory=list)
 
     @property
     def loss(self) -> Array:
         """Loss of every step, float64."""
         return np.array(self.steps, np.float64)
+
+    @property
+    def learning_rates(self) -> Array:
+        """Learning rate of every step, float64; NaN where it was not recorded."""
+        return np.array(self.rates, np.float64)
 
     @property
     def epoch_loss(self) -> Array:
@@ -59,6 +70,11 @@ class History:
         """Accuracy of every epoch, float64."""
         return np.array(self.accuracies, np.float64)
 
+    def book(self, loss: float, rate: float) -> None:
+        """Append a step."""
+        self.steps.append(loss)
+        self.rates.append(rate)
+
     def tally(self, correct: int | None, samples: int) -> None:
         """Count a batch of the epoch under way; None where targets are not classes."""
         if correct is not None:
@@ -73,7 +89,8 @@ class History:
 
     def to_data(self) -> dict[str, Any]:
         """Return the figures for a run file."""
-        series = {name: [float(v) for v in getattr(self, name)] for name in SERIES}
+        names = (*SERIES, *LATER_SERIES)
+        series = {name: [float(v) for v in getattr(self, name)] for name in names}
         return {**series, "under_way": [self.right, self.seen]}
 
     @classmethod
@@ -82,18 +99,20 @@ class History:
         try:
             right, seen = (int(v) for v in data["under_way"])
             steps, epochs, validations, accuracies = ([float(v) for v in data[n]] for n in SERIES)
-            return cls(steps, epochs, validations, accuracies, right, seen)
+            rates = [float(v) for v in data.get("learning_rates", ())]
+            rates = [*[math.nan] * (len(steps) - len(rates)), *rates]
+            return cls(steps, epochs, validations, accuracies, right, seen, rates)
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(f"run file: the history is damaged ({error})") from error
 
     def mark(self) -> tuple[int, ...]:
         """Return how much there is, for `cut`."""
-        lists = (self.steps, self.epochs, self.validations, self.accuracies)
+        lists = (self.steps, self.epochs, self.validations, self.accuracies, self.rates)
         return (*map(len, lists), self.right, self.seen)
 
     def cut(self, mark: tuple[int, ...]) -> None:
         """Forget what came after `mark` was returned."""
-        lists = (self.steps, self.epochs, self.validations, self.accuracies)
+        lists = (self.steps, self.epochs, self.validations, self.accuracies, self.rates)
         for values, length in zip(lists, mark, strict=False):
             del values[length:]
         self.right, self.seen = mark[-2:]

@@ -31,7 +31,7 @@ def fans(shape: Shape) -> tuple[int, int]:
     return max(inputs * area, 1), max(shape[0] * area, 1)
 
 
-@dataclass(frozen=True)
+@dataclass
 class HeNormal(_Initializer):
     """Normal with variance 2 / fan in (He et al. 2015, arXiv:1502.01852): for ReLU."""
 
@@ -40,7 +40,7 @@ class HeNormal(_Initializer):
         return generator.standard_normal(shape) * math.sqrt(2 / fans(shape)[0])
 
 
-@dataclass(frozen=True)
+@dataclass
 class HeUniform(_Initializer):
     """Uniform with variance 2 / fan in."""
 
@@ -50,7 +50,7 @@ class HeUniform(_Initializer):
         return generator.uniform(-bound, bound, shape)
 
 
-@dataclass(frozen=True)
+@dataclass
 class GlorotNormal(_Initializer):
     """Normal, variance 2 / (fan in + fan out) (Glorot and Bengio 2010): for tanh and sigmoid."""
 
@@ -59,7 +59,7 @@ class GlorotNormal(_Initializer):
         return generator.standard_normal(shape) * math.sqrt(2 / sum(fans(shape)))
 
 
-@dataclass(frozen=True)
+@dataclass
 class GlorotUniform(_Initializer):
     """Uniform with variance 2 / (fan in + fan out)."""
 
@@ -69,7 +69,7 @@ class GlorotUniform(_Initializer):
         return generator.uniform(-bound, bound, shape)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Normal(_Initializer):
     """Normal with a given standard deviation."""
 
@@ -88,7 +88,7 @@ class Normal(_Initializer):
         return generator.normal(self.mean, self.std, shape)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Uniform(_Initializer):
     """Uniform between two bounds."""
 
@@ -106,7 +106,7 @@ class Uniform(_Initializer):
         return generator.uniform(self.low, self.high, shape)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Constant(_Initializer):
     """One number everywhere."""
 
@@ -117,7 +117,7 @@ class Constant(_Initializer):
         return np.full(shape, self.value)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Zeros(_Initializer):
     """0 everywhere."""
 
@@ -126,7 +126,7 @@ class Zeros(_Initializer):
         return np.zeros(shape)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Ones(_Initializer):
     """1 everywhere."""
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine import config
 from engine import summary as summary_text
 from engine.device import Backend, Buffer, backend_for
 from engine.errors import ConfigurationError, DataError, DtypeError, ShapeError, UnknownName
+from engine.guard import Guard, Guards
 from engine.layers.base import Layer, Parameter
 from engine.layers.graph import Input, Node, apply
 from engine.ops.winograd import check_convolution
@@ -66,6 +68,7 @@ class State(MutableMapping[str, Array]):
 
     def __init__(self, buffers: dict[str, Buffer]) -> None:
         self.buffers = buffers
+        self.guard: Guard | Guards = Guard()
 
     def _buffer(self, name: str) -> Buffer:
         if name not in self.buffers:
@@ -73,7 +76,9 @@ class State(MutableMapping[str, Array]):
         return self.buffers[name]
 
     def __getitem__(self, name: str) -> Array:
-        return self._buffer(name).read()
+        buffer = self._buffer(name)
+        with self.guard.using():
+            return buffer.read()
 
     def __setitem__(self, name: str, value: Array) -> None:
         buffer, given = self._buffer(name), np.asarray(value)
@@ -83,7 +88,8 @@ class State(MutableMapping[str, Array]):
             )
         if given.dtype.kind not in "fiub":
             raise DtypeError(f"{name}: expected numbers, received {given.dtype}")
-        buffer.write(given)
+        with self.guard.changing():
+            buffer.write(given)
 
     def __delitem__(self, name: str) -> None:
         raise ConfigurationError(f"{name}: the state of a layer cannot be removed")
@@ -97,6 +103,9 @@ class State(MutableMapping[str, Array]):
 
 class Model:
     """A network.
+
+    Every call is safe from any thread, also while the model is trained: it answers with the weights
+    of one whole step.
 
     Parameters
     ----------
@@ -137,7 +146,7 @@ class Model:
         threads: int | None = None,
         convolution: str = "direct",
     ) -> None:
-        self.seed, self.device = check_seed(seed), device
+        self.seed, self.device, self._threads = check_seed(seed), device, threads
         self._convolution = check_convolution(convolution)
         self.dtype = (
             str(np.dtype(dtype)) if dtype in ("float32", "float64", np.float32, np.float64) else ""
@@ -168,12 +177,31 @@ class Model:
         self.backend: Backend = backend_for(device, threads)
         self.parameters: dict[str, Parameter] = {}
         self.state = State({})
+        self.guard = self._own_guard()
         self._attach()
         self._programs: OrderedDict[Any, Program] = OrderedDict()
         self._predictors: OrderedDict[Shape, Inference] = OrderedDict()
         self._real = np.dtype(self.dtype)
+        self._seen, self._lowered = config.latest_change(), self.settings()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # `_lowered` comes last in the constructor: from there on, what is public stays as it is.
+        if "_lowered" in self.__dict__ and not name.startswith("_") and name != "convolution":
+            raise ConfigurationError(
+                f"model.{name}: fixed when the model was made; only convolution can be assigned, "
+                'and numbers through model["layer"].weight.value and model.state'
+            )
+        object.__setattr__(self, name, value)
 
     # -- construction ------------------------------------------------------------------------
+
+    def _own_guard(self) -> Guard | Guards:
+        """Return the guard of the layers; layers of other models bring theirs along."""
+        layers = [node.layer for node in self.nodes if node.layer is not None]
+        parameters = [p for layer in layers for p in layer.parameters.values()]
+        guards = {parameter.guard for parameter in parameters if parameter.buffer is not None}
+        parts = [part for guard in guards for part in guard.parts]
+        return Guards(parts) if len(parts) > 1 else parts[0] if parts else Guard()
 
     def _attach(self) -> None:
         """Give every parameter and state its memory and its first value."""
@@ -187,7 +215,9 @@ class Model:
                 continue
             seen.add(id(layer))
             for name, parameter in layer.parameters.items():
-                parameter.name = f"{node.name}.{name}"
+                is_new = parameter.buffer is None
+                guard = self.guard.parts[0] if is_new else parameter.guard
+                parameter.belongs_to(f"{node.name}.{name}", guard)
                 self.parameters[parameter.name] = parameter
                 if parameter.buffer is None:
                     parameter.allocate(values, gradients, self.dtype)
@@ -203,6 +233,7 @@ class Model:
                     layer.state[name] = states.request(full, first.shape, self.dtype)
                     fresh_state.append((layer.state[name], first))
                 self.state.buffers[full] = layer.state[name]
+        self.state.guard = self.guard
         for arena in (values, gradients, states):
             arena.commit()
         for parameter in fresh:
@@ -228,8 +259,27 @@ class Model:
     def convolution(self, value: str) -> None:
         if check_convolution(value) != self._convolution:
             self._convolution = value
+            config.note_change()
+
+    def settings(self) -> tuple[Any, ...]:
+        """Return everything that is lowered into programs and may change, for comparing."""
+        ops = tuple(node.layer.op for node in self.nodes if node.layer is not None)
+        penalties = tuple(
+            (p.trainable, None if p.regularizer is None else repr(p.regularizer))
+            for p in self.parameters.values()
+        )
+        return self._convolution, ops, penalties
+
+    def _renew(self) -> None:
+        """Forget programs that were lowered with other settings."""
+        now = config.latest_change()
+        if now == self._seen:
+            return
+        settings = self.settings()
+        if settings != self._lowered:
             self._programs.clear()
             self._predictors.clear()
+        self._seen, self._lowered = now, settings
 
     def node(self, name: str) -> ModelNode:
         """Return a node by name.
@@ -281,7 +331,76 @@ class Model:
         """Return a table: name, output shape, parameters, multiply-adds, receptive field."""
         return summary_text.table(self)
 
+    def __repr__(self) -> str:
+        count = sum(parameter.size for parameter in self.parameters.values())
+        shapes = ", ".join(f"{name} {self.node(name).output_shape}" for name in self.inputs)
+        outputs = ", ".join(f"{name} {self.node(name).output_shape}" for name in self.outputs)
+        layers = len(self.nodes) - len(self.inputs)
+        return (
+            f"Model({shapes} -> {outputs}, {layers} layers, {count:,} parameters, {self.dtype}, "
+            f"{self.backend.name})"
+        )
+
+    # -- copies ------------------------------------------------------------------------------
+
+    def clone(self) -> Model:
+        """Return a model of its own with the same layers, numbers and settings.
+
+        Training the copy leaves this model as it is. A layer that appears several times in the
+        graph does so in the copy, too.
+        """
+        with self.guard.using():
+            layers: dict[int, Layer] = {}
+            nodes: dict[str, Node] = {}
+            for node in self.nodes:
+                if node.layer is None:
+                    nodes[node.name] = Input(node.output_shape, name=node.name)
+                    continue
+                if id(node.layer) not in layers:
+                    layers[id(node.layer)] = node.layer.twin(node.name)
+                inputs = tuple(nodes[name] for name in node.inputs)
+                nodes[node.name] = layers[id(node.layer)](*inputs)
+            copy = Model(
+                inputs=[nodes[name] for name in self.inputs],
+                outputs=[nodes[name] for name in self.outputs],
+                seed=self.seed,
+                device=self.device,
+                dtype=self.dtype,
+                threads=self._threads,
+                convolution=self.convolution,
+            )
+            for name, parameter in self.parameters.items():
+                copy.parameters[name].attached().write(parameter.attached().read())
+            for name, buffer in self.state.buffers.items():
+                copy.state.buffers[name].write(buffer.read())
+        return copy
+
+    def __copy__(self) -> Model:
+        return self.clone()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        memo[id(self)] = copy = self.clone()
+        return copy
+
     # -- running -----------------------------------------------------------------------------
+
+    def arrange(self, x: Any) -> tuple[Any, ...]:
+        """Return one array per input from an array, a tuple in the order of inputs, or a dict.
+
+        Raises
+        ------
+        UnknownName, ShapeError
+            If a dict names other inputs than the model has.
+        """
+        if isinstance(x, Mapping):
+            unknown = [name for name in x if name not in self.inputs]
+            if unknown:
+                raise UnknownName("input", str(unknown[0]), self.inputs)
+            missing = [name for name in self.inputs if name not in x]
+            if missing:
+                raise ShapeError(f"model: expected inputs {self.inputs}, {missing[0]} is missing")
+            return tuple(x[name] for name in self.inputs)
+        return x if isinstance(x, tuple) else (x,)
 
     def check_inputs(self, arrays: Sequence[Any]) -> list[Array]:
         """Return the inputs as arrays of the model's dtype.
@@ -324,11 +443,8 @@ class Model:
         """Return the program for a batch size, made on first use; settings are `Program`'s."""
         from engine.program import Program
 
-        key = (
-            batch,
-            *sorted(settings.items()),
-            tuple(p.trainable for p in self.parameters.values()),
-        )
+        self._renew()
+        key = (batch, *sorted(settings.items()))
         if key not in self._programs:
             while len(self._programs) >= PROGRAMS_KEPT:
                 self._programs.popitem(last=False)
@@ -341,6 +457,7 @@ class Model:
         """Return what predicts batches of one size, made on first use."""
         from engine.inference import Inference
 
+        self._renew()
         key = (batch, *self.node(self.inputs[0]).output_shape)
         if key not in self._predictors:
             while len(self._predictors) >= PROGRAMS_KEPT:
@@ -353,15 +470,19 @@ class Model:
         """Return the prediction for a batch: an array, or a tuple for several outputs."""
         if len(inputs) == 1 and type(inputs[0]) is np.ndarray and inputs[0].dtype == self._real:
             # An array like one before needs no looking at: a call costs a few microseconds.
-            known = self._predictors.get(inputs[0].shape)
-            if known is not None and len(self.inputs) == 1:
-                answers = known(inputs)
-                return answers[0] if len(answers) == 1 else tuple(answers)
-        arrays = self.check_inputs(inputs)
+            with self.guard.using():
+                self._renew()
+                known = self._predictors.get(inputs[0].shape)
+                if known is not None and len(self.inputs) == 1:
+                    answers = known(inputs)
+                    return answers[0] if len(answers) == 1 else tuple(answers)
+        arrays = self.check_inputs(self.arrange(inputs[0]) if len(inputs) == 1 else inputs)
         count, pieces = len(arrays[0]), []
-        for start in range(0, count, PREDICT_BATCH):
-            part = [array[start : start + PREDICT_BATCH] for array in arrays]
-            pieces.append(self.predictor(len(part[0]))(part))
+        with self.guard.keeping():
+            for start in range(0, count, PREDICT_BATCH):
+                part = [array[start : start + PREDICT_BATCH] for array in arrays]
+                with self.guard.using():
+                    pieces.append(self.predictor(len(part[0]))(part))
         if not pieces:
             results = [
                 np.zeros((0, *self.node(name).output_shape), self.dtype) for name in self.outputs
@@ -384,13 +505,14 @@ class Model:
             Whether batch statistics and dropout are in force.
         """
         nodes = [self.node(name) for name in ([names] if isinstance(names, str) else names)]
-        arrays = self.check_inputs(x if isinstance(x, tuple) else (x,))
+        arrays = self.check_inputs(self.arrange(x))
         if not len(arrays[0]):
             raise DataError("activations: expected at least one sample, received none")
-        program = self.program(len(arrays[0]), training=training, update_statistics=False)
-        program.load(arrays)
-        program.run()
-        return {node.name: program.read(node.tensor) for node in nodes}
+        with self.guard.using():
+            program = self.program(len(arrays[0]), training=training, update_statistics=False)
+            program.load(arrays)
+            program.run()
+            return {node.name: program.read(node.tensor) for node in nodes}
 
     def gradients(self, x: Any, grad_output: Any, training: bool = False) -> Gradients:
         """Return the gradients of ``sum(grad_output * prediction)`` by inputs and parameters.
@@ -402,7 +524,7 @@ class Model:
             Shape of the prediction.
         training : bool
         """
-        arrays = self.check_inputs(x if isinstance(x, tuple) else (x,))
+        arrays = self.check_inputs(self.arrange(x))
         if not len(arrays[0]):
             raise DataError("gradients: expected at least one sample, received none")
         grads = grad_output if isinstance(grad_output, tuple) else (grad_output,)
@@ -410,20 +532,23 @@ class Model:
             raise ShapeError(
                 f"gradients: expected {len(self.outputs)} output gradients, received {len(grads)}"
             )
-        program = self.program(
-            len(arrays[0]), training=training, update_statistics=False, backward=True
-        )
-        program.load(arrays)
         for name, grad in zip(self.outputs, grads, strict=True):
             shape = (len(arrays[0]), *self.node(name).output_shape)
             if np.shape(grad) != shape:
                 raise ShapeError(
                     f"gradients: expected grad_output of shape {shape}, received {np.shape(grad)}"
                 )
-            program.output_gradients[name].write(np.asarray(grad))
-        program.run()
-        inputs = tuple(program.read(f"{name}.grad_output") for name in self.inputs)
-        return Gradients(inputs, {name: program.gradients[name].read() for name in self.parameters})
+        with self.guard.using():
+            program = self.program(
+                len(arrays[0]), training=training, update_statistics=False, backward=True
+            )
+            program.load(arrays)
+            for name, grad in zip(self.outputs, grads, strict=True):
+                program.output_gradients[name].write(np.asarray(grad))
+            program.run()
+            given = tuple(program.read(f"{name}.grad_output") for name in self.inputs)
+            numbers = {name: program.gradients[name].read() for name in self.parameters}
+        return Gradients(given, numbers)
 
 
 def _chain(layers: Sequence[Layer], input_shape: Shape | None) -> tuple[Node, Node]:

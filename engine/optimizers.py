@@ -47,6 +47,8 @@ class Optimizer(Configurable):
     moments: ClassVar[tuple[str, ...]]
     """Names of the tensors it keeps per parameter, all starting at zero."""
 
+    acts_alone = ("learning_rate",)
+
     learning_rate: float | Schedule
 
     def _set_rate(self, learning_rate: float | Callable[[int], float]) -> None:
@@ -70,8 +72,17 @@ class Optimizer(Configurable):
         return schedule(step) if isinstance(schedule, Schedule) else ConstantRate(schedule)(step)
 
     @abstractmethod
-    def rates(self, step: int) -> tuple[float, ...]:
-        """Return what the update kernel needs at this step; the learning rate comes first."""
+    def rates(self, step: int, updates: int | None = None) -> tuple[float, ...]:
+        """Return what the update kernel needs at this step; the learning rate comes first.
+
+        Parameters
+        ----------
+        step : int
+            Of the run, from 0: the schedule's.
+        updates : int, optional
+            How many updates the moments have been through; `step` by default. A run whose optimizer
+            was replaced has made more steps than that.
+        """
 
     @abstractmethod
     def update(
@@ -116,7 +127,7 @@ class SGD(Optimizer):
         if self.nesterov and not self.momentum:
             raise ConfigurationError("nesterov: needs a momentum above 0, received 0")
 
-    def rates(self, step: int) -> tuple[float, ...]:
+    def rates(self, step: int, updates: int | None = None) -> tuple[float, ...]:
         """Return the learning rate."""
         return (self.rate(step),)
 
@@ -214,10 +225,11 @@ class Adam(Optimizer):
         self.eps = _not_negative("eps", eps)
         self.weight_decay = _not_negative("weight_decay", weight_decay)
 
-    def rates(self, step: int) -> tuple[float, ...]:
+    def rates(self, step: int, updates: int | None = None) -> tuple[float, ...]:
         """Return learning rate, bias-corrected step size, and root of the second correction."""
         rate = self.rate(step)
-        first, second = (1 - beta ** (step + 1) for beta in self.betas)
+        made = step if updates is None else updates
+        first, second = (1 - beta ** (made + 1) for beta in self.betas)
         return rate, rate / first, math.sqrt(second)
 
     def update(

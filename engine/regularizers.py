@@ -17,7 +17,7 @@ from engine.kernels.settings import Strength
 from engine.typing import Array, Scalar
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Regularizer(Configurable):
     """A penalty with a strength."""
 
@@ -63,7 +63,7 @@ class _Regularizer(Configurable):
 Regularizer = _Regularizer
 
 
-@dataclass(frozen=True)
+@dataclass
 class L1(_Regularizer):
     """strength * sum of |w|; adds strength * sign(w) to the gradient."""
 
@@ -83,7 +83,7 @@ class L1(_Regularizer):
         return Launch("l1_penalty_gradient", (weight, grad_weight), Strength(self.strength))
 
 
-@dataclass(frozen=True)
+@dataclass
 class L2(_Regularizer):
     """strength * sum of w squared; adds 2 * strength * w to the gradient (Keras's convention).
 

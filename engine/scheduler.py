@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
-from engine import metrics
+from engine import config, metrics
+from engine.data import DataLoader
+from engine.data.sources import as_batches, as_dataset, batches_of, is_loader, length
 from engine.errors import ConfigurationError, DataError, ShapeError, StateError
 from engine.events import (
     Compiling,
@@ -36,14 +39,14 @@ Listener = Callable[[Event], None]
 
 
 class Examples(Protocol):
-    """Data with answers: ``x`` (n, ...) and ``y`` (n, ...)."""
+    """Data with answers: ``x`` (n, ...), or a tuple of such arrays, and ``y`` (n, ...)."""
 
     @property
-    def x(self) -> Array:
+    def x(self) -> Any:
         """Inputs."""
 
     @property
-    def y(self) -> Array:
+    def y(self) -> Any:
         """Targets."""
 
     def __len__(self) -> int: ...
@@ -54,8 +57,8 @@ class Batches(Protocol):
 
     dataset: Any
 
-    def batch(self, epoch: int, number: int) -> tuple[Array, Array]:
-        """Return one batch."""
+    def batch(self, epoch: int, number: int) -> tuple[Any, Any]:
+        """Return one batch: inputs and targets."""
 
     def __len__(self) -> int: ...
 
@@ -103,6 +106,7 @@ class Snapshot:
     parameters: dict[str, Array]
     moments: dict[str, tuple[Array, ...]]
     state: dict[str, Array]
+    moments_since: int = 0
 
     @property
     def memory_bytes(self) -> int:
@@ -115,6 +119,10 @@ class Snapshot:
 class Scheduler:
     """Trains a model.
 
+    `step`, `fit` and the stepping of a `Session` exclude each other: the second raises
+    `StateError`. Everything else is safe from any thread and any listener meanwhile, and answers
+    with the weights of a whole step.
+
     Parameters
     ----------
     model : Model
@@ -126,6 +134,9 @@ class Scheduler:
 
     Attributes
     ----------
+    loss, optimizer
+        Assign another one, or one of their settings: it is in force from the next step on. A new
+        optimizer starts with moments of its own.
     epoch, batch : int
         The next batch to train on; both from 0.
     global_step : int
@@ -151,19 +162,25 @@ class Scheduler:
                 )
         if convolution is not None:
             model.convolution = convolution
-        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self._model, self._loss, self._optimizer = model, loss, optimizer
         self.epoch = self.batch = self.global_step = 0
         self.history = History()
+        self.moments_since = 0
         self.moments = self._allocate_moments()
         self.under_way: Snapshot | None = None
+        self.turns = 0
         self._current: Program | None = None
-        self._programs: dict[Any, Program] = {}
+        self._programs: dict[int, Program] = {}
         self._listeners: list[Listener] = []
         self._running = threading.Event()
         self._running.set()
         self._stop = threading.Event()
         self._busy = threading.Lock()
+        self._holder: Any = None
         self._finite: list[weakref.ref[Array]] = []
+        self._seen = -1
+        self._in_force = (loss, optimizer)
+        self._lowered: tuple[Any, ...] = ()
 
     def _allocate_moments(self) -> Moments:
         arena = self.model.backend.arena()
@@ -175,6 +192,65 @@ class Scheduler:
                 moments[name] = (*moments[name], buffer)
         arena.commit()
         return moments
+
+    # -- settings ----------------------------------------------------------------------------
+
+    @property
+    def model(self) -> Model:
+        """What is trained."""
+        return self._model
+
+    @property
+    def loss(self) -> Loss:
+        """What is made small; assign another one for the next step on."""
+        return self._loss
+
+    @loss.setter
+    def loss(self, value: Loss) -> None:
+        if not isinstance(value, Loss):
+            raise ConfigurationError(
+                f"scheduler.loss: expected a Loss, received {type(value).__name__}"
+            )
+        self._loss = value
+        config.note_change()
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """What makes it small; another one for the next step on starts with fresh moments."""
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, value: Optimizer) -> None:
+        if not isinstance(value, Optimizer):
+            raise ConfigurationError(
+                f"scheduler.optimizer: expected an Optimizer, received {type(value).__name__}"
+            )
+        with self.model.guard.changing():
+            self._optimizer = value
+            self.moments_since = self.global_step
+            self.moments = self._allocate_moments()
+            self._programs.clear()
+            config.note_change()
+
+    def _renew(self) -> None:
+        """Put the settings in force as they are now, for a whole step.
+
+        They may be assigned at any moment from any thread; a step takes copies, so that what was
+        lowered and what is calculated per step (rates, targets) belong together.
+        """
+        now = config.latest_change()
+        if now == self._seen:
+            return
+        self._in_force = copy.copy(self._loss), copy.copy(self._optimizer)
+        loss, optimizer = self._in_force
+        settings = (
+            self.model.settings(),
+            *(self._loss, loss.revision),
+            *(self._optimizer, optimizer.revision),
+        )
+        if settings != self._lowered:
+            self._programs.clear()
+        self._seen, self._lowered = now, settings
 
     # -- listening and controlling -----------------------------------------------------------
 
@@ -226,39 +302,43 @@ class Scheduler:
 
     def program(self, batch: int) -> Program:
         """Return the training program for a batch size, made on first use."""
-        trained = tuple(p.trainable for p in self.model.parameters.values())
-        key = (batch, self.model.convolution, trained)
-        if key not in self._programs:
+        self._renew()
+        if batch not in self._programs:
             if len(self._programs) >= 4:
                 self._programs.pop(next(iter(self._programs)))
+            loss, optimizer = self._in_force
             program = Program(
                 self.model,
                 batch,
                 training=True,
-                loss=self.loss,
-                optimizer=self.optimizer,
+                loss=loss,
+                optimizer=optimizer,
                 moments=self.moments,
                 progress=lambda name, n, total: self.emit(Compiling(name, n, total)),
             )
             program.prepare()
-            self._programs[key] = program
-        return self._programs[key]
+            self._programs[batch] = program
+        return self._programs[batch]
 
     def load_batch(self, program: Program, x: Any, y: Any) -> None:
         """Write a batch and this step's rates into a program."""
-        inputs = self.model.check_inputs(x if isinstance(x, tuple) else (x,))
-        if len(inputs[0]) != len(y):
+        inputs = self.model.check_inputs(self.model.arrange(x))
+        count = length(y)
+        if len(inputs[0]) != count:
             raise ShapeError(
-                f"batch: expected as many targets as samples ({len(inputs[0])}), received {len(y)}"
+                f"batch: expected as many targets as samples ({len(inputs[0])}), received {count}"
             )
-        program.load(inputs, y, self.optimizer.rates(self.global_step), self.global_step)
+        loss, optimizer = self._in_force
+        step = self.global_step
+        program.loss, program.optimizer = loss, optimizer
+        program.load(inputs, y, optimizer.rates(step, step - self.moments_since), step)
 
     def step(self, x: Any, y: Any) -> float:
         """Make one training step on one batch.
 
         Parameters
         ----------
-        x : array (n, ...), or tuple of arrays for several inputs
+        x : array (n, ...), or for several inputs a tuple of arrays or a dict by name
         y : array (n, ...)
 
         Returns
@@ -270,27 +350,68 @@ class Scheduler:
         ------
         ShapeError, DtypeError, DataError
             If the batch does not fit the model or the loss.
+        StateError
+            If `fit`, another `step` or a Session is at work.
         """
-        program = self._loaded(x, y)
-        program.run()
-        return self._book(program)
+        with self.exclusive("step"):
+            self._leave_half_batch()
+            program = self._program_for(x)
+            with self.model.guard.changing():
+                self.load_batch(program, x, y)
+                program.run()
+                return self._count_step(program)
 
-    def _loaded(self, x: Any, y: Any) -> Program:
-        """Return the program of a batch with the batch in it."""
-        first = x[0] if isinstance(x, tuple) else x
-        if not len(first):
+    def _program_for(self, x: Any) -> Program:
+        """Return the program of a batch's size."""
+        samples = self.model.arrange(x)[0]
+        if not length(samples):
             raise DataError("step: expected at least one sample, received none")
-        self._leave_half_batch()
-        program = self._current = self.program(len(first))
-        self.load_batch(program, x, y)
-        return program
+        self._current = self.program(length(samples))
+        return self._current
 
-    def _book(self, program: Program) -> float:
+    def _count_step(self, program: Program) -> float:
         """Count a step that has run and return its loss."""
         loss = program.loss_value()
+        rate = program.optimizer.rate(self.global_step) if program.optimizer else float("nan")
+        self.history.book(loss, rate)
         self.global_step += 1
-        self.history.steps.append(loss)
         return loss
+
+    def book(self, program: Program, y: Any) -> tuple[float, int | None]:
+        """Count a batch of an epoch that has run.
+
+        Returns
+        -------
+        loss : float
+        correct : int or None
+            Right predictions; None without classes.
+        """
+        loss = self._count_step(program)
+        correct = self.correct_predictions(program, y)
+        self.batch += 1
+        self.history.tally(correct, length(y))
+        return loss, correct
+
+    def finish_epoch(self, batches: int, result: Evaluation | None = None) -> float | None:
+        """Move to the next epoch and return the accuracy of the one before.
+
+        Parameters
+        ----------
+        batches : int
+            Of an epoch.
+        result : Evaluation, optional
+            Of the validation set; its accuracy counts, else that in training.
+        """
+        # At once: a file that is saved meanwhile holds an epoch with its end, or without.
+        with self.model.guard.using():
+            self.batch, self.epoch = 0, self.epoch + 1
+            accuracy = self.history.finish_epoch(batches)
+            if result is not None:
+                accuracy = result.accuracy
+                self.history.validations.append(result.loss)
+            if accuracy is not None:
+                self.history.accuracies.append(accuracy)
+        return accuracy
 
     def correct_predictions(self, program: Program, y: Array) -> int | None:
         """Return how many predictions of the batch just run are right, or None without classes."""
@@ -303,37 +424,71 @@ class Scheduler:
         return int((metrics.predictions(scores) == labels).sum())
 
     @contextlib.contextmanager
-    def _exclusive(self) -> Iterator[None]:
+    def exclusive(self, who: str, holder: object = None) -> Iterator[bool]:
+        """Be the only one who trains; the context is True where it is nested in another one.
+
+        Parameters
+        ----------
+        who : str
+            For the error text.
+        holder : object, optional
+            Who may nest calls: the same object in the same thread.
+
+        Raises
+        ------
+        StateError
+            If `fit`, `step` or a Session is at work already.
+        """
+        me = (holder, threading.get_ident())
+        if holder is not None and self._holder == me:
+            yield True
+            return
         if not self._busy.acquire(blocking=False):
             raise StateError(
-                "fit: this scheduler is already training in another thread; stop() it first"
+                f"{who}: this scheduler is already training (a fit, a step or a Session is at "
+                "work); wait for its end, or stop() it first"
             )
+        self._holder = me
+        self.turns += 1
         try:
-            yield
+            yield False
         finally:
+            self._holder = None
             self._busy.release()
 
     def fit(
         self,
-        loader: Batches,
+        data: Any,
+        targets: Any = None,
+        *,
         epochs: int | None = None,
         steps: int | None = None,
-        validation: Examples | None = None,
+        validation: Any = None,
         early_stopping: EarlyStopping | None = None,
+        batch_size: int = 32,
+        callbacks: Sequence[Listener] = (),
     ) -> History:
         """Train from where the scheduler stands.
 
         Parameters
         ----------
-        loader : DataLoader
+        data : DataLoader, Dataset, or arrays
+            A loader gives its own batches. A Dataset, a pair ``(x, y)``, or `data` and `targets`
+            are shuffled (seed: the model's) and cut into batches of `batch_size`.
+        targets : array, optional
+            Where `data` is an array (or a tuple of arrays, one for each input).
         epochs : int, optional
             Go to the end of this many epochs; a half-done one that is finished counts. Default 1.
         steps : int, optional
             Make this many steps instead, over epoch borders if need be.
-        validation : Dataset, optional
+        validation : Dataset, DataLoader or (x, y), optional
             Evaluated after every epoch.
         early_stopping : EarlyStopping, optional
             Needs a validation set.
+        batch_size : int
+            For data that are not a loader.
+        callbacks : sequence of callables
+            Called with every event, in this thread, until `fit` returns; see `listen`.
 
         Returns
         -------
@@ -345,24 +500,52 @@ class Scheduler:
             If the data hold NaN or Inf.
         ConfigurationError
             If the settings make no sense.
+        StateError
+            If this scheduler is training already.
         """
         for name, count in (("epochs", epochs), ("steps", steps)):
-            if count is not None and (not isinstance(count, (int, np.integer)) or count < 0):
+            is_whole = isinstance(count, (int, np.integer)) and not isinstance(count, bool)
+            if count is not None and (not is_whole or count < 0):
                 raise ConfigurationError(
                     f"fit {name}: expected a whole number of at least 0, received {count!r}"
                 )
         if epochs is not None and steps is not None:
             raise ConfigurationError("fit: give epochs or steps, not both")
+        if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
+            raise ConfigurationError(
+                f"fit early_stopping: expected EarlyStopping(...), received {early_stopping!r}"
+            )
         if early_stopping is not None and validation is None:
             raise ConfigurationError("fit: early_stopping needs a validation set")
+        listeners = (callbacks,) if callable(callbacks) else tuple(callbacks)
+        for listener in listeners:
+            if not callable(listener):
+                raise ConfigurationError(
+                    f"fit callbacks: expected functions of an event, received {listener!r}"
+                )
+        loader = self._loader(data, targets, batch_size)
+        checked = (
+            None
+            if validation is None
+            else as_batches(validation, None, "fit validation", PREDICT_BATCH)
+        )
         self._check_data(loader.dataset, "training set")
-        if validation is not None:
-            self._check_data(validation, "validation set")
-        with self._exclusive():
+        if checked is not None:
+            self._check_data(checked.dataset, "validation set")
+        with self.exclusive("fit"), contextlib.ExitStack() as ending:
+            for listener in listeners:
+                ending.callback(self.listen(listener))
             self._stop.clear()
             self._leave_half_batch()
-            self._fit(loader, epochs, steps, validation, early_stopping)
+            self._fit(loader, epochs, steps, checked, early_stopping)
         return self.history
+
+    def _loader(self, data: Any, targets: Any, batch_size: int) -> Batches:
+        """Return what `fit` takes its batches from."""
+        if targets is None and is_loader(data):
+            return cast(Batches, data)
+        dataset = as_dataset(data, targets, "fit")
+        return DataLoader(dataset, batch_size, shuffle=True, seed=self.model.seed)
 
     def _check_data(self, dataset: Any, name: str) -> None:
         """Refuse NaN, Inf and labels out of range before the first step, by place.
@@ -372,30 +555,39 @@ class Scheduler:
         """
         if not len(dataset):
             raise DataError(f"fit: the {name} is empty")
-        for array, part in ((np.asarray(dataset.x), ""), (np.asarray(dataset.y), " target")):
-            if not array.flags.writeable and any(known() is array for known in self._finite):
-                continue
-            for start in range(0, len(array) if array.dtype.kind == "f" else 0, 4096):
-                bad = ~np.isfinite(array[start : start + 4096])
-                if bad.any():
-                    where = [int(i) for i in np.argwhere(bad)[0]]
-                    where[0] += start
-                    value = array[tuple(where)]
-                    raise DataError(
-                        f"fit: the {name} holds {value} at sample {where[0]},{part} place "
-                        f"{tuple(where[1:])}; remove the sample, or hunt it with "
-                        "engine.debug.Session, which accepts it"
-                    )
-            if not array.flags.writeable:
-                self._finite = [*self._finite[-7:], weakref.ref(array)]
-        self.loss.check(np.asarray(dataset.y), (len(dataset), *self.model.output_shape))
+        for given, what in ((dataset.x, ""), (dataset.y, " target")):
+            several = given if isinstance(given, tuple) else (given,)
+            for number, one in enumerate(several):
+                part = f"{what} {number + 1}" if len(several) > 1 and what else what
+                part = f" input {number + 1}" if len(several) > 1 and not what else part
+                self._check_finite(np.asarray(one), f"{name} holds", part)
+        if not isinstance(dataset.y, (tuple, dict)):
+            self.loss.check(np.asarray(dataset.y), (len(dataset), *self.model.output_shape))
+
+    def _check_finite(self, array: Array, where: str, part: str) -> None:
+        """Refuse NaN and Inf in one array."""
+        if not array.flags.writeable and any(known() is array for known in self._finite):
+            return
+        for start in range(0, len(array) if array.dtype.kind == "f" else 0, 4096):
+            bad = ~np.isfinite(array[start : start + 4096])
+            if bad.any():
+                place = [int(i) for i in np.argwhere(bad)[0]]
+                place[0] += start
+                value = array[tuple(place)]
+                raise DataError(
+                    f"fit: the {where} {value} at sample {place[0]},{part} place "
+                    f"{tuple(place[1:])}; remove the sample, or hunt it with "
+                    "engine.debug.Session, which accepts it"
+                )
+        if not array.flags.writeable:
+            self._finite = [*self._finite[-7:], weakref.ref(array)]
 
     def _fit(
         self,
         loader: Batches,
         epochs: int | None,
         steps: int | None,
-        validation: Examples | None,
+        validation: Batches | None,
         early: EarlyStopping | None,
     ) -> None:
         last_epoch = self.epoch + (1 if epochs is None else epochs)
@@ -444,70 +636,78 @@ class Scheduler:
         """Make the next step; return False if `stop` came before it changed anything."""
         start = time.perf_counter()
         x, y = loader.batch(self.epoch, self.batch)
-        program = self._loaded(x, y)
-        if not program.run_unless(self._stop.is_set):
-            return False
-        loss = self._book(program)
-        correct = self.correct_predictions(program, y)
+        program = self._program_for(x)
+        with self.model.guard.changing():
+            self.load_batch(program, x, y)
+            if not program.run_unless(self._stop.is_set):
+                return False
+            # Move on before anybody is told: a listener that raises must not make this batch count
+            # twice.
+            loss, correct = self.book(program, y)
         event = StepFinished(
             step=self.global_step - 1,
             epoch=self.epoch,
-            batch=self.batch,
+            batch=self.batch - 1,
             loss=loss,
-            learning_rate=self.optimizer.rate(self.global_step - 1),
-            samples=len(y),
+            learning_rate=self.history.rates[-1],
+            samples=length(y),
             correct=correct,
             elapsed_ms=(time.perf_counter() - start) * 1e3,
         )
-        # Move on first: a listener that raises must not make this batch count twice.
-        self.batch += 1
-        self.history.tally(correct, len(y))
         self.emit(event)
         return True
 
-    def _finish_epoch(
-        self, validation: Examples | None, start: float, batches: int
-    ) -> float | None:
-        """Move to the next epoch, evaluate, and return the validation loss."""
-        self.batch, self.epoch = 0, self.epoch + 1
-        accuracy = self.history.finish_epoch(batches)
+    def _finish_epoch(self, validation: Batches | None, start: float, batches: int) -> float | None:
+        """Evaluate, move to the next epoch, and return the validation loss."""
+        result = None if validation is None else self.evaluate(validation)
+        accuracy = self.finish_epoch(batches, result)
         loss = self.history.epochs[-1]
-        validation_loss = None
-        if validation is not None:
-            result = self.evaluate(validation)
-            validation_loss, accuracy = result.loss, result.accuracy
-            self.history.validations.append(result.loss)
-        if accuracy is not None:
-            self.history.accuracies.append(accuracy)
+        validation_loss = None if result is None else result.loss
         elapsed = (time.perf_counter() - start) * 1e3
         self.emit(EpochFinished(self.epoch - 1, loss, validation_loss, accuracy, elapsed))
         return validation_loss
 
     # -- without training --------------------------------------------------------------------
 
-    def evaluate(self, dataset: Examples) -> Evaluation:
-        """Return mean loss (without penalties) and accuracy over a data set."""
-        if not len(dataset):
-            raise DataError("evaluate: the data set is empty")
+    def evaluate(self, data: Any, targets: Any = None) -> Evaluation:
+        """Return mean loss (without penalties) and accuracy over a data set.
+
+        Parameters
+        ----------
+        data : Dataset, DataLoader, (x, y), or array
+            A loader gives the batches of its first epoch, transforms included.
+        targets : array, optional
+            Where `data` is an array, or a tuple of arrays for several inputs.
+        """
+        source = as_batches(data, targets, "evaluate", PREDICT_BATCH)
+        # Every batch with the same weights, whatever other threads do meanwhile.
+        with self.model.guard.keeping():
+            return self._evaluate(source)
+
+    def _evaluate(self, source: Batches) -> Evaluation:
+        loss = self.loss
         total, divisor, right, counted = 0.0, 0.0, 0, False
-        for start in range(0, len(dataset), PREDICT_BATCH):
-            x, y = (
-                dataset.x[start : start + PREDICT_BATCH],
-                np.asarray(dataset.y[start : start + PREDICT_BATCH]),
-            )
-            scores = self.model(x)
-            part = float(self.loss(scores, y))
-            if self.loss.reduction == "mean":
-                share = self.loss.divisor(y, scores.shape)
+        done = 0
+        for x, y in batches_of(source):
+            scores, labels = self.model(x), np.asarray(y)
+            if loss.reduction == "none":
+                raise ConfigurationError(
+                    'evaluate: the loss must be reduced by "mean" or "sum", received "none"'
+                )
+            part = float(loss(scores, labels))
+            if loss.reduction == "mean":
+                share = loss.divisor(labels, scores.shape)
                 total, divisor = total + part * share, divisor + share
             else:
-                total, divisor = total + part, divisor + len(y)
-            if scores.ndim == 2 and y.ndim == 1 and y.dtype.kind in "iu":
+                total, divisor = total + part, divisor + len(labels)
+            if scores.ndim == 2 and labels.ndim == 1 and labels.dtype.kind in "iu":
                 counted = True
-                right += round(metrics.accuracy(scores, y) * len(y))
-            self.emit(EvaluationProgress(min(start + PREDICT_BATCH, len(dataset)), len(dataset)))
-        count = len(dataset)
-        return Evaluation(total / (divisor or 1.0), right / count if counted else None, count)
+                right += round(metrics.accuracy(scores, labels) * len(labels))
+            done += len(labels)
+            self.emit(EvaluationProgress(done, max(len(source.dataset), done)))
+        if not done:
+            raise DataError("evaluate: the data set is empty")
+        return Evaluation(total / (divisor or 1.0), right / done if counted else None, done)
 
     def predict(self, *inputs: Any) -> Any:
         """Return the model's outputs for a batch, as calling the model does."""
@@ -515,7 +715,8 @@ class Scheduler:
 
     def settled(self) -> Snapshot:
         """Return the newest state between two batches: what a run file holds."""
-        return self.under_way or self.capture()
+        with self.model.guard.using():
+            return self.under_way or self.capture()
 
     def _leave_half_batch(self) -> None:
         """Undo what a debugger left half done, or its statistics would count twice."""
@@ -527,31 +728,70 @@ class Scheduler:
 
     def capture(self) -> Snapshot:
         """Return a copy of everything that training changes."""
-        return Snapshot(
-            self.epoch,
-            self.batch,
-            self.global_step,
-            self.history.mark(),
-            {name: p.attached().capture() for name, p in self.model.parameters.items()},
-            {name: tuple(m.capture() for m in moments) for name, moments in self.moments.items()},
-            {name: buffer.capture() for name, buffer in self.model.state.buffers.items()},
-        )
+        with self.model.guard.using():
+            return Snapshot(
+                self.epoch,
+                self.batch,
+                self.global_step,
+                self.history.mark(),
+                {name: p.attached().capture() for name, p in self.model.parameters.items()},
+                {name: tuple(m.capture() for m in ms) for name, ms in self.moments.items()},
+                {name: buffer.capture() for name, buffer in self.model.state.buffers.items()},
+                self.moments_since,
+            )
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back to a snapshot, history included."""
-        self.epoch, self.batch, self.global_step = (
-            snapshot.epoch,
-            snapshot.batch,
-            snapshot.global_step,
-        )
-        self.history.cut(snapshot.history)
-        self._restore_numbers(snapshot)
+        """Go back to a snapshot, history included.
+
+        Raises
+        ------
+        StateError
+            If it was made with another optimizer.
+        """
+        with self.model.guard.changing():
+            self._restore_numbers(snapshot)
+            self.epoch, self.batch, self.global_step = (
+                snapshot.epoch,
+                snapshot.batch,
+                snapshot.global_step,
+            )
+            self.history.cut(snapshot.history)
 
     def _restore_numbers(self, snapshot: Snapshot) -> None:
-        for name, array in snapshot.parameters.items():
-            self.model.parameters[name].attached().restore(array)
-        for name, arrays in snapshot.moments.items():
-            for buffer, array in zip(self.moments[name], arrays, strict=True):
-                buffer.restore(array)
-        for name, array in snapshot.state.items():
-            self.model.state.buffers[name].restore(array)
+        if snapshot.moments_since != self.moments_since:
+            raise StateError(
+                "the run cannot go back past the step at which its optimizer was replaced "
+                f"({max(snapshot.moments_since, self.moments_since)})"
+            )
+        with self.model.guard.changing():
+            for name, array in snapshot.parameters.items():
+                self.model.parameters[name].attached().restore(array)
+            for name, arrays in snapshot.moments.items():
+                for buffer, array in zip(self.moments[name], arrays, strict=True):
+                    buffer.restore(array)
+            for name, array in snapshot.state.items():
+                self.model.state.buffers[name].restore(array)
+
+    # -- copies ------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return (
+            f"Scheduler({self.model!r}, {self.loss!r}, {self.optimizer!r}, "
+            f"epoch {self.epoch}, batch {self.batch}, {self.global_step} steps made)"
+        )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Scheduler:
+        """Return a run of its own that stands where this one stands; nobody listens to it."""
+        with self.model.guard.using():
+            made = Scheduler(
+                copy.deepcopy(self.model, memo),
+                copy.deepcopy(self.loss, memo),
+                copy.deepcopy(self.optimizer, memo),
+            )
+            made.epoch, made.batch, made.global_step = self.epoch, self.batch, self.global_step
+            made.history, made.moments_since = copy.deepcopy(self.history), self.moments_since
+            for name, moments in self.moments.items():
+                for mine, theirs in zip(moments, made.moments[name], strict=True):
+                    theirs.write(mine.read())
+        memo[id(self)] = made
+        return made

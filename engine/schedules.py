@@ -42,7 +42,7 @@ def _factor(value: Any) -> None:
         raise ConfigurationError(f"factor: expected a number above 0, received {value!r}")
 
 
-@dataclass(frozen=True)
+@dataclass
 class ConstantRate(_Schedule):
     """The same rate at every step."""
 
@@ -56,7 +56,7 @@ class ConstantRate(_Schedule):
         return self.start
 
 
-@dataclass(frozen=True)
+@dataclass
 class StepDecay(_Schedule):
     """start * factor ** (step // every)."""
 
@@ -74,7 +74,7 @@ class StepDecay(_Schedule):
         return self.start * self.factor ** (step // self.every)
 
 
-@dataclass(frozen=True)
+@dataclass
 class ExponentialDecay(_Schedule):
     """start * factor ** (step / every)."""
 
@@ -92,7 +92,7 @@ class ExponentialDecay(_Schedule):
         return float(self.start * self.factor ** (step / self.every))
 
 
-@dataclass(frozen=True)
+@dataclass
 class CosineDecay(_Schedule):
     """Half a cosine from `start` to `end` over `steps`, then `end` (arXiv:1608.03983)."""
 
@@ -111,7 +111,7 @@ class CosineDecay(_Schedule):
         return self.end + (self.start - self.end) * (1 + math.cos(math.pi * share)) / 2
 
 
-@dataclass(frozen=True)
+@dataclass
 class WarmUp(_Schedule):
     """A straight line up to the first rate of `then` over `steps`, and then `then`."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import numpy as np
 
+from engine.data.sources import length
 from engine.debug.breakpoints import Origin
 from engine.debug.explain import Explainer
 from engine.debug.navigation import Inside
@@ -21,6 +23,8 @@ from engine.receptive_field import Box, box_of
 from engine.scheduler import Scheduler
 from engine.typing import Array, Index, Phase
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Reason = Literal["start", "step", "breakpoint", "pause", "end"]
 FIGURES = ("loss", "epoch", "batch", "step")
 """Numbers that conditions may use besides tensors."""
@@ -77,6 +81,23 @@ class Stop:
     message: str = ""
 
 
+def undisturbed(
+    method: Callable[Concatenate[Inspector, P], R],
+) -> Callable[Concatenate[Inspector, P], R]:
+    """Let a method look at numbers that no other thread changes before it is through.
+
+    It may wind a training run, so it waits for evaluations that rely on the weights.
+    """
+
+    @functools.wraps(method)
+    def look(self: Inspector, /, *arguments: P.args, **keywords: P.kwargs) -> R:
+        guard = self.model.guard
+        with guard.using() if self.scheduler is None else guard.changing():
+            return method(self, *arguments, **keywords)
+
+    return look
+
+
 class Inspector:
     """A position on a tape, and what can be seen from there.
 
@@ -116,19 +137,18 @@ class Inspector:
 
     @sample.setter
     def sample(self, number: int) -> None:
-        if not 0 <= number < len(self._tape.x):
-            raise ConfigurationError(
-                f"sample: expected 0 to {len(self._tape.x) - 1}, received {number}"
-            )
+        count = length(self._tape.x)
+        if not 0 <= number < count:
+            raise ConfigurationError(f"sample: expected 0 to {count - 1}, received {number}")
         self._sample = int(number)
 
     @property
-    def batch_x(self) -> Array:
+    def batch_x(self) -> Any:
         """Inputs of the current batch."""
         return self._tape.x
 
     @property
-    def batch_y(self) -> Array | None:
+    def batch_y(self) -> Any:
         """Targets of the current batch; None in a forward pass."""
         return self._tape.y
 
@@ -179,6 +199,7 @@ class Inspector:
             return len(explanation.stages)
         return len(explanation.terms) + (1 if explanation.stages else 0)
 
+    @undisturbed
     def _explain_at(self, position: Position) -> Explanation:
         """Explain the element of a position; the operation is run if it has not been."""
         operation = self._tape.operations[position.operation]
@@ -201,6 +222,7 @@ class Inspector:
 
     # -- looking at numbers ------------------------------------------------------------------
 
+    @undisturbed
     def read(self, name: str) -> Array | None:
         """Return a tensor at this position, or None where this batch has not computed it yet.
 
@@ -230,6 +252,7 @@ class Inspector:
         layer, _, saved = name.partition(".saved.")
         return self.program.producers.get(f"{layer}.output" if saved else name)
 
+    @undisturbed
     def figure(self, name: str) -> Any:
         """Return what a condition means by a name: a tensor, or loss, epoch, batch, step."""
         if name == "loss":
@@ -246,6 +269,7 @@ class Inspector:
         row = self._row_of(name)
         return None if row is not None and row >= self._tape.executed else self.program.read(name)
 
+    @undisturbed
     def explain(self, *, layer: str, index: Sequence[int], tensor: str = "output") -> Explanation:
         """Explain one element as its newest execution before the position made it.
 
@@ -284,6 +308,7 @@ class Inspector:
         finally:
             self._wind(here)
 
+    @undisturbed
     def explain_position(self) -> Explanation | None:
         """Explain the element at the current position; None at the level of operations."""
         position = self._position
@@ -298,6 +323,7 @@ class Inspector:
         operation = self.operation()
         return self._position.tensor or (operation.results[0] if operation.results else "")
 
+    @undisturbed
     def bad_operand(self, operation: Operation, result: str, index: Index) -> Origin | None:
         """Return the first operand of an element that is not finite, if there is one."""
         if operation.phase == "load":
@@ -312,6 +338,7 @@ class Inspector:
                 return Origin(operand.tensor, tuple(int(i) for i in operand.indices[bad[0]]))
         return None
 
+    @undisturbed
     def record(self, layer: str, phase: Phase) -> StepRecord | None:
         """Return what an operation did in this batch; None if it has not run."""
         for operation in self._tape.operations[: self._tape.executed]:
@@ -319,6 +346,7 @@ class Inspector:
                 return self._record(operation)
         return None
 
+    @undisturbed
     def last_record(self) -> StepRecord | None:
         """Return what the operation before the position did; None at the start of a batch."""
         if self._position.operation == 0 or self._tape.at_end:

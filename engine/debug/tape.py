@@ -6,12 +6,16 @@ number belongs to a seed and a step.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
 
+from engine.data.sources import length
 from engine.debug.position import Position
 from engine.debug.timeline import Timeline
-from engine.errors import ConfigurationError, DataError
+from engine.errors import ConfigurationError, DataError, StateError
 from engine.model import Model
 from engine.program import Operation, Program
 from engine.scheduler import Batches, Scheduler, Snapshot
@@ -28,20 +32,24 @@ class Tape(ABC):
     epoch, batch : int
     executed : int
         How many operations of the current batch have run.
-    x, y : arrays
+    x, y : arrays, or tuples of them
         The current batch; `y` is None without targets.
     timings : dict
         Milliseconds of the newest run of an operation, by (phase, layer).
     """
 
-    program: Program
-    x: Array
-    y: Array | None
+    x: Any
+    y: Any
 
     def __init__(self, model: Model) -> None:
         self.model = model
         self.epoch = self.batch = self.executed = 0
         self.timings: dict[tuple[str, str], float] = {}
+
+    @property
+    @abstractmethod
+    def program(self) -> Program:
+        """The program of the current batch, with what has run of it."""
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -118,14 +126,37 @@ class Tape(ABC):
 class ForwardTape(Tape):
     """One forward pass over a few samples."""
 
-    def __init__(self, model: Model, images: Array) -> None:
+    def __init__(self, model: Model, images: Any) -> None:
         super().__init__(model)
-        (self.x,) = model.check_inputs((images,))
-        if not len(self.x):
+        self._inputs = model.check_inputs(model.arrange(images))
+        if not len(self._inputs[0]):
             raise DataError("Session: expected at least one sample, received none")
+        self.x = _single(self._inputs)
         self.y = None
         # A program of its own: predictions in between must not overwrite what is looked at.
-        self.program = Program(model, len(self.x))
+        self._program = Program(model, len(self._inputs[0]))
+        self._buffers = [p.attached() for p in model.parameters.values()]
+        self._buffers += model.state.buffers.values()
+        self._version = self._versions()
+
+    def _versions(self) -> int:
+        return sum(buffer.version for buffer in self._buffers)
+
+    @property
+    def program(self) -> Program:
+        """The program; run again as far as it was, if the weights have changed in between."""
+        if self._version != self._versions():
+            with self.model.guard.using():
+                self._version = self._versions()
+                if self.executed:
+                    self._load()
+                    self._program.run(0, self.executed)
+        return self._program
+
+    def run(self, stop: int) -> None:
+        """Run operations from `executed` up to, not including, `stop`."""
+        with self.model.guard.using():
+            super().run(stop)
 
     @property
     def at_end(self) -> bool:
@@ -167,16 +198,23 @@ class ForwardTape(Tape):
 
     def replace_images(self, images: Array) -> None:
         """Take other samples of the same count and run again as far as before."""
-        (array,) = self.model.check_inputs((images,))
-        if len(array) != len(self.x):
+        arrays = self.model.check_inputs(self.model.arrange(images))
+        if len(arrays[0]) != len(self._inputs[0]):
             raise ConfigurationError(
-                f"Session: expected {len(self.x)} samples as before, received {len(array)}"
+                f"Session: expected {len(self._inputs[0])} samples as before, "
+                f"received {len(arrays[0])}"
             )
-        executed, self.x, self.executed = self.executed, array, 0
+        executed, self._inputs, self.executed = self.executed, arrays, 0
+        self.x = _single(arrays)
         self.run(executed)
 
     def _load(self) -> None:
-        self.program.load([self.x])
+        self._program.load(self._inputs)
+
+
+def _single(arrays: list[Array]) -> Any:
+    """Return the array of a model with one input, else a tuple of them."""
+    return arrays[0] if len(arrays) == 1 else tuple(arrays)
 
 
 class TrainingTape(Tape):
@@ -187,12 +225,51 @@ class TrainingTape(Tape):
         if epochs < 1:
             raise ConfigurationError(f"Session epochs: expected at least 1, received {epochs}")
         self.scheduler, self.loader = scheduler, loader
-        self.epoch, self.batch = scheduler.epoch, scheduler.batch
-        self.last_epoch = scheduler.epoch + epochs
-        self._origin = scheduler.global_step - scheduler.epoch * len(loader) - scheduler.batch
-        self._first = (scheduler.epoch, scheduler.batch)
-        self.timeline = Timeline()
-        self._begin()
+        with scheduler.exclusive("Session", self):
+            self._turn = scheduler.turns
+            if scheduler.batch >= len(loader):
+                # Somebody stopped after an epoch's last batch: its end is still to do.
+                scheduler.finish_epoch(len(loader))
+            self.epoch, self.batch = scheduler.epoch, scheduler.batch
+            self.last_epoch = scheduler.epoch + epochs
+            self._origin = scheduler.global_step - scheduler.epoch * len(loader) - scheduler.batch
+            self._first = (scheduler.epoch, scheduler.batch)
+            self.timeline = Timeline()
+            self._begin()
+
+    @property
+    def program(self) -> Program:
+        """The program of the current batch.
+
+        Raises
+        ------
+        StateError
+            If somebody else has trained with the scheduler: then the memory holds another batch.
+        """
+        self._check_turn(self.scheduler.turns)
+        return self._program
+
+    def _check_turn(self, turns: int) -> None:
+        if turns != self._turn:
+            raise StateError(
+                "Session: the scheduler was trained by fit or step since this session moved last, "
+                "so what it stood at is gone; make a new Session(scheduler, loader=...)"
+            )
+
+    @contextlib.contextmanager
+    def _moving(self) -> Iterator[None]:
+        """Be the only one who trains, and nobody looks at half a movement."""
+        with self.scheduler.exclusive("Session", self) as is_nested:
+            if not is_nested:
+                self._check_turn(self.scheduler.turns - 1)
+                self._turn = self.scheduler.turns
+            with self.model.guard.changing():
+                yield
+
+    def run(self, stop: int) -> None:
+        """Run operations from `executed` up to, not including, `stop`."""
+        with self._moving():
+            super().run(stop)
 
     @property
     def at_end(self) -> bool:
@@ -212,7 +289,7 @@ class TrainingTape(Tape):
         self.timeline.add(self._start)
         if not self.at_end:
             self.x, self.y = self.loader.batch(self.epoch, self.batch)
-            self.program = self.scheduler.program(len(self.y))
+            self._program = self.scheduler.program(length(self.y))
 
     def _load(self) -> None:
         self.scheduler.under_way = self._start
@@ -225,6 +302,10 @@ class TrainingTape(Tape):
 
     def go(self, epoch: int, batch: int, executed: int) -> None:
         """Wind to a place; see `Tape.go`."""
+        with self._moving():
+            self._go(epoch, batch, executed)
+
+    def _go(self, epoch: int, batch: int, executed: int) -> None:
         target = self.step_of(epoch, batch)
         now = self.scheduler.global_step
         back = target < now or (target == now and executed < self.executed)
@@ -239,19 +320,12 @@ class TrainingTape(Tape):
 
     def advance(self) -> None:
         """Book the finished step and move to the next batch."""
-        scheduler = self.scheduler
-        history = scheduler.history
-        history.steps.append(float(self.program.read("loss.output")[0]))
-        if self.y is not None:
-            history.tally(scheduler.correct_predictions(self.program, self.y), len(self.y))
-        scheduler.global_step += 1
-        scheduler.batch += 1
-        if scheduler.batch == len(self.loader):
-            scheduler.batch, scheduler.epoch = 0, scheduler.epoch + 1
-            accuracy = history.finish_epoch(len(self.loader))
-            if accuracy is not None:
-                history.accuracies.append(accuracy)
-        self._begin()
+        with self._moving():
+            scheduler = self.scheduler
+            scheduler.book(self._program, self.y)
+            if scheduler.batch == len(self.loader):
+                scheduler.finish_epoch(len(self.loader))
+            self._begin()
 
     def before(self, epoch: int, batch: int) -> tuple[int, int] | None:
         """Return epoch and batch before the given ones, or None at the beginning."""

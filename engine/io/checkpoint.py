@@ -63,15 +63,9 @@ def save(run: Scheduler | Model, path: str | os.PathLike[str]) -> Path:
     if not isinstance(run, (Scheduler, Model)):
         raise StateError(f"save: expected a Scheduler or a Model, received {type(run).__name__}")
     model = run.model if isinstance(run, Scheduler) else run
-    data: dict[str, Any] = {"format": FORMAT, "version": VERSION, "model": model_to_data(model)}
-    if isinstance(run, Scheduler):
-        tensors = _tensors_of_run(run)
-        data["loss"], data["optimizer"] = encode(run.loss), encode(run.optimizer)
-        data["position"] = {"epoch": run.epoch, "batch": run.batch, "step": run.global_step}
-        data["history"] = run.history.to_data()
-    else:
-        tensors = {name: np.array(p.value) for name, p in model.parameters.items()}
-        tensors |= {f"state.{name}": array for name, array in model.state.items()}
+    # Description and tensors at one moment: a run that is trained meanwhile is saved between steps.
+    with model.guard.using():
+        data, tensors = _described(run, model)
     # One key only: safetensors writes several in random order, and equal runs shall be equal files.
     metadata = {"run": json.dumps({**data, "sha256": PLACEHOLDER}, sort_keys=True)}
     content = safetensors.numpy.save(tensors, metadata)
@@ -79,6 +73,21 @@ def save(run: Scheduler | Model, path: str | os.PathLike[str]) -> Path:
     target = Path(path)
     write_whole(target, content.replace(PLACEHOLDER.encode(), digest.encode(), 1))
     return target
+
+
+def _described(run: Scheduler | Model, model: Model) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Return what a run file holds: description and tensors."""
+    data: dict[str, Any] = {"format": FORMAT, "version": VERSION, "model": model_to_data(model)}
+    if isinstance(run, Scheduler):
+        tensors = _tensors_of_run(run)
+        data["loss"], data["optimizer"] = encode(run.loss), encode(run.optimizer)
+        data["position"] = {"epoch": run.epoch, "batch": run.batch, "step": run.global_step}
+        data["moments_since"] = run.moments_since
+        data["history"] = run.history.to_data()
+    else:
+        tensors = {name: np.array(p.value) for name, p in model.parameters.items()}
+        tensors |= {f"state.{name}": array for name, array in model.state.items()}
+    return data, tensors
 
 
 def _tensors_of_run(run: Scheduler) -> dict[str, Array]:
@@ -128,6 +137,7 @@ def load(
         position = data.get("position", {"epoch": 0, "batch": 0, "step": 0})
         scheduler.epoch, scheduler.batch = int(position["epoch"]), int(position["batch"])
         scheduler.global_step = int(position["step"])
+        scheduler.moments_since = int(data.get("moments_since", 0))
         if "history" in data:
             scheduler.history = History.from_data(data["history"])
     except (KeyError, TypeError, AttributeError) as error:

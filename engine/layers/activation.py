@@ -19,6 +19,8 @@ class ReLU(Layer):
 class LeakyReLU(Layer):
     """X above zero, negative_slope * x below."""
 
+    acting = ("negative_slope",)
+
     def __init__(self, negative_slope: float = 0.01, name: str | None = None) -> None:
         if not math.isfinite(negative_slope):
             raise ConfigurationError(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from engine.config import Configurable, encode
+from engine.config import Configurable, encode, note_change
 from engine.device import Arena, Buffer, Role
 from engine.errors import ConfigurationError, DtypeError, ShapeError, StateError
+from engine.guard import Guard, Guards
 from engine.initializers import Initializer
 from engine.ops.base import Op
 from engine.regularizers import Regularizer
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from engine.layers.graph import Node
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_/\-]*")
+SETTABLE = ("value", "trainable", "regularizer", "guard", "buffer", "gradient_buffer")
+"""What of a parameter can be assigned; the last three by the model it belongs to."""
 
 
 class Parameter:
@@ -32,8 +35,10 @@ class Parameter:
         Decides the layout a backend may choose.
     initializer : Initializer
     regularizer : Regularizer or None
+        Assign another one, and it is in force from the next step on.
     trainable : bool
-        A frozen parameter gets no gradient and no update; change it before training starts.
+        A frozen parameter gets no gradient and no update; assign to freeze or thaw it from the next
+        step on.
     """
 
     def __init__(
@@ -44,16 +49,80 @@ class Parameter:
         regularizer: Regularizer | None = None,
         trainable: bool = True,
     ) -> None:
-        self.shape, self.role, self.initializer = shape, role, initializer
-        self.regularizer, self.trainable = regularizer, trainable
-        self.name = ""
+        self._shape, self._role, self._initializer = shape, role, initializer
+        self._regularizer, self._trainable = regularizer, trainable
+        self._name = ""
+        self.guard: Guard | Guards = Guard()
+        """Whose turn it is to use or change the memory."""
         self.buffer: Buffer | None = None
         self.gradient_buffer: Buffer | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A misspelt name would otherwise be kept and never looked at.
+        if name not in SETTABLE and not name.startswith("_"):
+            raise ConfigurationError(
+                f"{self._name or 'parameter'}.{name}: only value, trainable and regularizer can "
+                f"be assigned"
+            )
+        object.__setattr__(self, name, value)
+
+    @property
+    def name(self) -> str:
+        """Full name, ``"conv1.weight"``; empty before its layer belongs to a model."""
+        return self._name
+
+    @property
+    def shape(self) -> Shape:
+        """Public shape."""
+        return self._shape
+
+    @property
+    def role(self) -> Role:
+        """What it is, which lets a backend choose a layout."""
+        return self._role
+
+    @property
+    def initializer(self) -> Initializer:
+        """What made its first value."""
+        return self._initializer
+
+    @property
+    def regularizer(self) -> Regularizer | None:
+        """The penalty on it, or None."""
+        return self._regularizer
+
+    @regularizer.setter
+    def regularizer(self, value: Regularizer | None) -> None:
+        if value is not None and not isinstance(value, Regularizer):
+            raise ConfigurationError(
+                f"{self._name or 'parameter'}.regularizer: expected L1(...), L2(...) or None, "
+                f"received {value!r}"
+            )
+        self._regularizer = value
+        note_change()
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes it."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        if not isinstance(value, (bool, np.bool_)):
+            raise ConfigurationError(
+                f"{self._name or 'parameter'}.trainable: expected True or False, received {value!r}"
+            )
+        self._trainable = bool(value)
+        note_change()
 
     @property
     def size(self) -> int:
         """Number of elements."""
         return int(np.prod(self.shape, dtype=np.int64))
+
+    def belongs_to(self, name: str, guard: Guard | Guards) -> None:
+        """Take the name and the guard that the model gives it."""
+        self._name, self.guard = name, guard
 
     def allocate(self, values: Arena, gradients: Arena, dtype: str) -> None:
         """Plan memory for value and gradient; all of a kind lie side by side."""
@@ -76,7 +145,9 @@ class Parameter:
     @property
     def value(self) -> Array:
         """A read-only copy of the numbers; assign to write."""
-        array = self.attached().read()
+        buffer = self.attached()
+        with self.guard.using():
+            array = buffer.read()
         array.flags.writeable = False
         return array
 
@@ -92,7 +163,9 @@ class Parameter:
             raise DtypeError(
                 f"{self.name or 'parameter'}: expected numbers, received {given.dtype}"
             )
-        self.attached().write(given)
+        buffer = self.attached()
+        with self.guard.changing():
+            buffer.write(given)
 
     @property
     def gradient(self) -> Array:
@@ -100,7 +173,8 @@ class Parameter:
         self.attached()
         if self.gradient_buffer is None:
             raise StateError(f"{self.name}: this parameter has no gradient memory")
-        array = self.gradient_buffer.read()
+        with self.guard.using():
+            array = self.gradient_buffer.read()
         array.flags.writeable = False
         return array
 
@@ -122,6 +196,10 @@ class Layer(Configurable):
         None lets the model number it: ``conv2d1``.
     """
 
+    acting: ClassVar[tuple[str, ...]] = ()
+    """Settings that can be assigned later and are in force from the next step on; the others decide
+    shapes and memory, so they are fixed once the layer is made."""
+
     def __init__(self, op: Op, name: str | None) -> None:
         if name is not None and (not isinstance(name, str) or not NAME.fullmatch(name)):
             raise ConfigurationError(
@@ -135,12 +213,58 @@ class Layer(Configurable):
 
     def config(self) -> dict[str, Any]:
         """Return the constructor arguments; an argument such as ``bias`` may name a parameter."""
-        names = [n for n in inspect.signature(type(self)).parameters if n not in self.transient]
-        values = {name: getattr(self, name) for name in names}
-        return {
-            name: True if isinstance(value, Parameter) else encode(value)
-            for name, value in values.items()
-        }
+        return {name: encode(value) for name, value in self._settings().items()}
+
+    def _settings(self) -> dict[str, Any]:
+        """Return what the constructor would have to be given to make this layer."""
+        settings: dict[str, Any] = {}
+        for name, argument in inspect.signature(type(self)).parameters.items():
+            if name not in self.transient:
+                value = getattr(self, name)
+                has = isinstance(value, Parameter) or bool(value)
+                settings[name] = has if isinstance(argument.default, bool) else value
+        return settings
+
+    def _assign(self, name: str, value: Any) -> None:
+        """Change one setting, if it is one that can act later."""
+        if isinstance(getattr(type(self), name, None), property):
+            object.__setattr__(self, name, value)
+            return
+        label = self.name or type(self).__name__
+        if name in self.parameters:
+            raise ConfigurationError(
+                f"{label}.{name}: a parameter cannot be replaced, only its numbers: "
+                f'write to model["{label}"].{name}.value'
+            )
+        settings = self._settings()
+        if name in self.acting:
+            self._take(type(self)(**{**settings, name: value}))
+        elif name in settings:
+            raise ConfigurationError(
+                f"{label}.{name}: fixed when the layer was made; make a new "
+                f"{type(self).__name__}({name}=...) and a model of it"
+                + (f" (what can be assigned: {', '.join(self.acting)})" if self.acting else "")
+            )
+        else:
+            super()._assign(name, value)
+
+    def _take(self, changed: Configurable) -> None:
+        """Take over settings and op; the parameters stay, with the new penalties."""
+        if not isinstance(changed, Layer):
+            return
+        taken = {name: getattr(changed, name) for name in self.acting}
+        self.__dict__.update(op=changed.op, **taken)
+        for name, parameter in self.parameters.items():
+            parameter.regularizer = changed.parameters[name].regularizer
+        note_change()
+
+    def twin(self, name: str | None) -> Layer:
+        """Return a layer with the same settings, under another name and with numbers of its own."""
+        made = type(self)(**{**self._settings(), "name": name})
+        for key, parameter in self.parameters.items():
+            made.parameters[key].trainable = parameter.trainable
+            made.parameters[key].regularizer = parameter.regularizer
+        return made
 
     def add_parameter(
         self,

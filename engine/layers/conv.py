@@ -51,6 +51,8 @@ class Conv2d(Layer):
     Dumoulin and Visin 2016, "A guide to convolution arithmetic", arXiv:1603.07285.
     """
 
+    acting = ("regularizer",)
+
     def __init__(
         self,
         in_channels: int,

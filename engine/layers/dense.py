@@ -28,6 +28,8 @@ class Dense(Layer):
     bias : Parameter or None, shape (out_features,)
     """
 
+    acting = ("regularizer",)
+
     def __init__(
         self,
         in_features: int,

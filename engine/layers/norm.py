@@ -37,6 +37,8 @@ class BatchNorm2d(Layer):
     Ioffe and Szegedy 2015, arXiv:1502.03167.
     """
 
+    acting = ("eps", "momentum")
+
     def __init__(
         self, channels: int, eps: float = 1e-5, momentum: float = 0.1, name: str | None = None
     ) -> None:

@@ -22,6 +22,8 @@ class Dropout(Layer):
     Srivastava et al. 2014, "Dropout", JMLR 15.
     """
 
+    acting = ("p",)
+
     def __init__(self, p: float = 0.5, name: str | None = None) -> None:
         if not 0 <= p < 1:
             raise ConfigurationError(f"dropout p: expected a probability in [0, 1), received {p}")
