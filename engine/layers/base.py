@@ -285,6 +285,11 @@ class Layer(Configurable):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
+        if not isinstance(value, (bool, np.bool_)):
+            raise ConfigurationError(
+                f"{self.name or type(self).__name__}.trainable: expected True or False, "
+                f"received {value!r}"
+            )
         for parameter in self.parameters.values():
             parameter.trainable = bool(value)
 
