@@ -181,6 +181,21 @@ class Scheduler:
         self._seen = -1
         self._in_force = (loss, optimizer)
         self._lowered: tuple[Any, ...] = ()
+        self._made = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A misspelt name would otherwise be kept and never looked at.
+        known = name.startswith("_") or name in self.__dict__ or hasattr(type(self), name)
+        if "_made" in self.__dict__ and not known:
+            raise ConfigurationError(
+                f"scheduler.{name}: there is no such setting to assign; there are loss and "
+                "optimizer"
+            )
+        if name == "model":
+            raise ConfigurationError(
+                "scheduler.model: fixed when the scheduler was made; make a new Scheduler"
+            )
+        object.__setattr__(self, name, value)
 
     def _allocate_moments(self) -> Moments:
         arena = self.model.backend.arena()

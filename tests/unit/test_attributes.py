@@ -305,7 +305,9 @@ REFUSING = {
     **{f"layer {name}": (lambda n=name: chain(n)["it"]) for name in LAYERS},
     "model": net,
     "parameter": lambda: net()["conv"].weight,
-    **{name: make for name, make in (OPTIMIZERS | LOSSES | SCHEDULES).items()},
+    **OPTIMIZERS,
+    **LOSSES,
+    **SCHEDULES,
     "penalty": lambda: net()["conv"].weight.regularizer,
     **{
         name: (lambda kind=kind: kind())
@@ -407,3 +409,13 @@ def test_settings_assigned_by_another_thread_belong_to_one_step():
         stop.set()
         thread.join()
     assert not wrong
+
+
+def test_a_scheduler_takes_no_unknown_settings_and_no_other_model():
+    run = trained(CrossEntropyLoss(), SGD(0.1))
+    for name in ("optimiser", "model", "lr"):
+        with pytest.raises(ConfigurationError, match=name):
+            setattr(run, name, SGD(0.3))
+    for name in ("loss", "optimizer"):
+        with pytest.raises(ConfigurationError, match=name):
+            setattr(run, name, "sgd")
