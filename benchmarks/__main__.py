@@ -17,7 +17,7 @@ import onnxruntime
 import torch
 from rich.console import Console
 
-from benchmarks import convolutions, dense, growth, inference, operations, startup, steps
+from benchmarks import beside, convolutions, dense, growth, inference, operations, startup, steps
 from benchmarks.groups import Group, Work
 from benchmarks.measure import Bench, Timing
 from benchmarks.peak import measured_peak
@@ -39,6 +39,7 @@ GROUPS = {
         growth.IMAGE,
         growth.CHANNEL,
         growth.THREADS,
+        beside.GROUP,
     )
 }
 TARGET = Path(__file__).parent.parent / "docs" / "performance.md"
