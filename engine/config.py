@@ -17,8 +17,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from engine.errors import ConfigurationError, FormatError
+from engine.errors import ConfigurationError, FormatError, shown
 
+WRITTEN_OUT = 16
+"""Numbers of a setting that a text shows; more are described."""
 CLASSES: dict[str, type[Configurable]] = {}
 """Every configurable class by name."""
 
@@ -115,6 +117,35 @@ class Configurable(metaclass=_Settled):
         """Take over what the constructor made of the settings, all at once."""
         self.__dict__.update(changed.__dict__)
         note_change()
+
+    def __repr__(self) -> str:
+        names = [n for n in inspect.signature(type(self)).parameters if n not in self.transient]
+        return call_text(type(self), {name: getattr(self, name) for name in names})
+
+
+def call_text(kind: type[Any], settings: Mapping[str, Any]) -> str:
+    """Return the call that makes an equal object: every setting by name.
+
+    A setting that is None because nobody gave it is left out. Long arrays are described, not
+    written out.
+    """
+    parameters = inspect.signature(kind).parameters
+    parts = [
+        f"{name}={_setting_text(value)}"
+        for name, value in settings.items()
+        if value is not None or parameters[name].default is not None
+    ]
+    return f"{kind.__name__}({', '.join(parts)})"
+
+
+def _setting_text(value: Any) -> str:
+    if isinstance(value, np.generic):
+        return repr(value.item())
+    if isinstance(value, np.ndarray):
+        return repr(value.tolist()) if value.size <= WRITTEN_OUT else shown(value)
+    if isinstance(value, tuple) and len(value) > WRITTEN_OUT:
+        return shown(value)
+    return repr(value)
 
 
 def encode(value: Any) -> Any:

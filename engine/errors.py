@@ -2,7 +2,42 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable
+from typing import Any
+
+LONGEST = 80
+"""Characters of a value that an error shows."""
+
+
+class _Short(reprlib.Repr):
+    """Python's `repr`, cut short inside, so that a list of a million numbers costs nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = LONGEST
+        self.maxtuple = self.maxlist = self.maxdict = 6
+
+    def repr1(self, x: Any, level: int) -> str:
+        """Return the text of one value; reprlib calls it for the values inside, too."""
+        if isinstance(x, type):
+            return f"<class {x.__name__}>"
+        if hasattr(x, "dtype") and hasattr(x, "shape"):
+            return f"<{x.dtype} array of shape {tuple(x.shape)}>" if x.shape else str(x)
+        if isinstance(x, int) and x.bit_length() > 4 * LONGEST:
+            return f"<an integer of {x.bit_length()} bits>"  # Python itself refuses to print some
+        if type(x).__repr__ is object.__repr__:
+            return f"<an object of type {type(x).__name__}>"
+        return super().repr1(x, level)
+
+
+def shown(value: object) -> str:
+    """Return a value as an error shows it: one line, of bounded length, whatever the value is."""
+    try:
+        text = " ".join(_Short().repr(value).split())
+    except Exception:  # somebody else's repr
+        text = f"<an object of type {type(value).__name__}>"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 class EngineError(Exception):
@@ -56,7 +91,7 @@ class UnknownName(EngineError, KeyError):
 
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         names = ", ".join(known) or "none"
-        self.text = f"unknown {kind} {name!r}; there are: {names}"
+        self.text = f"unknown {kind} {shown(name)}; there are: {names}"
         super().__init__(self.text)
 
     def __str__(self) -> str:

@@ -11,9 +11,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from engine import arguments
+from engine.arguments import LARGEST
 from engine.config import Configurable
 from engine.device import Buffer, Launch, backend_for, replay
-from engine.errors import ConfigurationError, DataError, ShapeError
+from engine.errors import ConfigurationError, DataError, ShapeError, shown
 from engine.explanation import Explanation, Operand, Stage, Terms
 from engine.kernels import scalar
 from engine.ops.base import Site, View
@@ -62,12 +64,7 @@ class Loss(Configurable):
     reduction: str
 
     def _check_reduction(self, reduction: str) -> str:
-        if reduction not in REDUCTIONS:
-            raise ConfigurationError(
-                f"{type(self).__name__} reduction: expected one of {', '.join(REDUCTIONS)}, "
-                f"received {reduction!r}"
-            )
-        return reduction
+        return arguments.choice(f"{type(self).__name__} reduction", reduction, REDUCTIONS)
 
     @abstractmethod
     def encode(self, target: Array, prediction: Shape) -> dict[str, Array]:
@@ -152,20 +149,38 @@ class Loss(Configurable):
     # -- by themselves -----------------------------------------------------------------------
 
     def __call__(self, prediction: Array, target: Array) -> Any:
-        """Return the loss: a scalar of the prediction's dtype; an array if not reduced."""
+        """Return the loss: a scalar of the prediction's dtype; an array if not reduced.
+
+        Raises
+        ------
+        ShapeError, DtypeError, DataError
+            If both are no arrays of numbers, or do not belong together.
+        """
         items, value, _ = self._run(prediction, target)
         return items if self.reduction == "none" else value
 
     def gradient(self, prediction: Array, target: Array) -> Array:
-        """Return the derivative by the prediction, shape and dtype of the prediction."""
+        """Return the derivative by the prediction, shape and dtype of the prediction.
+
+        Raises
+        ------
+        ShapeError, DtypeError, DataError
+            As calling the loss does.
+        """
         return self._run(prediction, target)[2]
 
     def _run(self, prediction: Array, target: Array) -> tuple[Array, Any, Array]:
-        values = np.asarray(prediction)
+        kind = type(self).__name__
+        values = arguments.array(f"{kind} prediction", prediction)
+        if not values.size or not values.ndim:
+            raise ShapeError(
+                f"{kind} prediction: expected an array with at least one element and a batch "
+                f"axis, received shape {values.shape}"
+            )
         if values.dtype not in (np.float32, np.float64):
             values = values.astype(np.float32)
         dtype, backend = str(values.dtype), backend_for("cpu")
-        fields = self.encode(np.asarray(target), values.shape)
+        fields = self.encode(arguments.array(f"{kind} target", target), values.shape)
         arena = backend.arena()
 
         def scratch(name: str, shape: Shape, kind: str, role: Any) -> Buffer:
@@ -254,6 +269,11 @@ class CrossEntropyLoss(Loss):
         Items with this label count nowhere.
     label_smoothing : float
         Share of the target that is spread evenly over all classes.
+
+    Raises
+    ------
+    ConfigurationError
+        If an argument is out of range, or of the wrong kind.
     """
 
     forward_kernel = "cross_entropy_forward"
@@ -268,16 +288,12 @@ class CrossEntropyLoss(Loss):
         label_smoothing: float = 0.0,
     ) -> None:
         self.reduction = self._check_reduction(reduction)
-        self.weight = None if weight is None else tuple(float(w) for w in weight)
-        self.ignore_index, self.label_smoothing = int(ignore_index), float(label_smoothing)
-        if not 0 <= self.label_smoothing <= 1:
-            raise ConfigurationError(
-                f"label_smoothing: expected 0 to 1, received {label_smoothing}"
-            )
-        if self.weight and min(self.weight) < 0:
-            raise ConfigurationError(
-                f"weight: expected factors of at least 0, received {self.weight}"
-            )
+        kind = type(self).__name__
+        self.weight = None if weight is None else arguments.several(f"{kind} weight", weight, least=0)
+        self.ignore_index = arguments.whole(f"{kind} ignore_index", ignore_index, -LARGEST)
+        self.label_smoothing = arguments.number(
+            f"{kind} label_smoothing", label_smoothing, least=0, most=1
+        )
 
     def rows(self, shape: Shape) -> Shape:
         """Return (samples, classes, positions)."""
@@ -379,7 +395,7 @@ class CrossEntropyLoss(Loss):
         if self.weight is not None or target.dtype.kind not in "iu" or not target.size:
             return False
         # Seen without sign, a label below zero lies above all classes.
-        greatest = int(target.view(f"u{target.itemsize}").max())
+        greatest = int(target.view(target.dtype.str.replace("i", "u")).max())
         return greatest < classes and not 0 <= self.ignore_index < classes
 
     def explain_gradient(self, view: View, index: Index) -> Explanation:
@@ -455,8 +471,33 @@ class _ElementLoss(Loss):
         )
 
 
+def _checked_factors(where: str, value: Any) -> float | Array | None:
+    """Return factors of items: a number, an array that is broadcast, or None."""
+    if value is None:
+        return None
+    if arguments.is_number(value):
+        return arguments.number(where, value, least=0)
+    factors = arguments.array(where, value, "a number, or an array of numbers").astype(np.float64)
+    if not factors.size or not (np.isfinite(factors) & (factors >= 0)).all():
+        raise ConfigurationError(
+            f"{where}: expected finite factors of at least 0, received {shown(value)}"
+        )
+    factors.flags.writeable = False
+    return factors
+
+
 class MSELoss(_ElementLoss):
-    """(prediction - target) squared, over all elements."""
+    """(prediction - target) squared, over all elements.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}
+
+    Raises
+    ------
+    ConfigurationError
+        If the reduction is something else.
+    """
 
     forward_kernel = "mean_squared_error_forward"
     backward_kernel = "mean_squared_error_backward"
@@ -485,6 +526,11 @@ class BCEWithLogitsLoss(_ElementLoss):
         Factor of each item, broadcast against the prediction.
     pos_weight : float, array or None
         Factor of the positive term, broadcast against the prediction.
+
+    Raises
+    ------
+    ConfigurationError, DtypeError, ShapeError
+        If an argument is out of range, or of the wrong kind.
     """
 
     forward_kernel = "binary_cross_entropy_forward"
@@ -496,7 +542,8 @@ class BCEWithLogitsLoss(_ElementLoss):
 
     def __init__(self, reduction: str = "mean", weight: Any = None, pos_weight: Any = None) -> None:
         self.reduction = self._check_reduction(reduction)
-        self.weight, self.pos_weight = weight, pos_weight
+        self.weight = _checked_factors(f"{type(self).__name__} weight", weight)
+        self.pos_weight = _checked_factors(f"{type(self).__name__} pos_weight", pos_weight)
 
     def encode(self, target: Array, prediction: Shape) -> dict[str, Array]:
         """Return target, positive factor and the factor of each item."""

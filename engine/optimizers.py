@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from engine import arguments
 from engine.config import Configurable
 from engine.device import Buffer, Launch, replay
 from engine.errors import ConfigurationError
@@ -22,18 +23,6 @@ from engine.typing import Index
 
 RATES = 4
 """Length of the buffer of rates that every optimiser shares."""
-
-
-def _fraction(name: str, value: float) -> float:
-    if not 0 <= value < 1:
-        raise ConfigurationError(f"{name}: expected 0 up to, but not 1, received {value}")
-    return float(value)
-
-
-def _not_negative(name: str, value: float) -> float:
-    if not (math.isfinite(value) and value >= 0):
-        raise ConfigurationError(f"{name}: expected a number of at least 0, received {value}")
-    return float(value)
 
 
 class Optimizer(Configurable):
@@ -52,19 +41,14 @@ class Optimizer(Configurable):
     learning_rate: float | Schedule
 
     def _set_rate(self, learning_rate: float | Callable[[int], float]) -> None:
+        where = f"{type(self).__name__} learning_rate"
         if isinstance(learning_rate, Schedule):
             self.learning_rate = learning_rate
-        elif (
-            isinstance(learning_rate, (int, float, np.floating))
-            and math.isfinite(learning_rate)
-            and learning_rate >= 0
-        ):
-            self.learning_rate = float(learning_rate)
+        elif arguments.is_number(learning_rate):
+            self.learning_rate = arguments.number(where, learning_rate, least=0)
         else:
-            raise ConfigurationError(
-                "learning_rate: expected a number of at least 0 or a schedule, "
-                f"received {learning_rate!r}"
-            )
+            expected = "a number of at least 0, or a schedule such as CosineDecay(0.1, steps=1000)"
+            arguments.instance(where, learning_rate, Schedule, expected)
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""
@@ -107,6 +91,11 @@ class SGD(Optimizer):
     weight_decay : float
         Adds weight_decay * w to the gradient.
 
+    Raises
+    ------
+    ConfigurationError
+        If an argument is out of range, or of the wrong kind.
+
     References
     ----------
     Sutskever et al. 2013, "On the importance of initialization and momentum in deep learning".
@@ -122,10 +111,12 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         self._set_rate(learning_rate)
-        self.momentum, self.nesterov = _fraction("momentum", momentum), bool(nesterov)
-        self.weight_decay = _not_negative("weight_decay", weight_decay)
+        kind = type(self).__name__
+        self.momentum = arguments.number(f"{kind} momentum", momentum, least=0, below=1)
+        self.nesterov = arguments.flag(f"{kind} nesterov", nesterov)
+        self.weight_decay = arguments.number(f"{kind} weight_decay", weight_decay, least=0)
         if self.nesterov and not self.momentum:
-            raise ConfigurationError("nesterov: needs a momentum above 0, received 0")
+            raise ConfigurationError(f"{kind} nesterov: needs a momentum above 0, received 0")
 
     def rates(self, step: int, updates: int | None = None) -> tuple[float, ...]:
         """Return the learning rate."""
@@ -203,6 +194,11 @@ class Adam(Optimizer):
     weight_decay : float
         Adds weight_decay * w to the gradient.
 
+    Raises
+    ------
+    ConfigurationError
+        If an argument is out of range, or of the wrong kind.
+
     References
     ----------
     Kingma and Ba 2015, arXiv:1412.6980, algorithm 1.
@@ -219,11 +215,14 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         self._set_rate(learning_rate)
-        if len(betas) != 2:
-            raise ConfigurationError(f"betas: expected two numbers, received {betas!r}")
-        self.betas = (_fraction("betas[0]", betas[0]), _fraction("betas[1]", betas[1]))
-        self.eps = _not_negative("eps", eps)
-        self.weight_decay = _not_negative("weight_decay", weight_decay)
+        kind = type(self).__name__
+        pair = arguments.ordered(f"{kind} betas", betas, "two numbers such as (0.9, 0.999)")
+        if len(pair) != 2:
+            raise arguments.refusal(f"{kind} betas", "two numbers such as (0.9, 0.999)", betas)
+        first, second = arguments.several(f"{kind} betas", pair, least=0, below=1)
+        self.betas = (first, second)
+        self.eps = arguments.number(f"{kind} eps", eps, least=0)
+        self.weight_decay = arguments.number(f"{kind} weight_decay", weight_decay, least=0)
 
     def rates(self, step: int, updates: int | None = None) -> tuple[float, ...]:
         """Return learning rate, bias-corrected step size, and root of the second correction."""
@@ -294,6 +293,11 @@ class Adam(Optimizer):
 
 class AdamW(Adam):
     """Adam with weight decay apart from the gradient: w -= learning_rate * weight_decay * w first.
+
+    Raises
+    ------
+    ConfigurationError
+        If an argument is out of range, or of the wrong kind.
 
     References
     ----------

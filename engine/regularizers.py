@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from engine import arguments
 from engine.config import Configurable
 from engine.device import Buffer, Launch, replay
-from engine.errors import ConfigurationError
+from engine.errors import shown
 from engine.kernels import scalar
 from engine.kernels.settings import Strength
 from engine.typing import Array, Scalar
@@ -19,7 +20,13 @@ from engine.typing import Array, Scalar
 
 @dataclass
 class _Regularizer(Configurable):
-    """A penalty with a strength."""
+    """A penalty with a strength.
+
+    Raises
+    ------
+    ConfigurationError
+        If the strength is no number of at least 0.
+    """
 
     strength: float
 
@@ -28,11 +35,8 @@ class _Regularizer(Configurable):
     formula: ClassVar[str]
 
     def __post_init__(self) -> None:
-        if not self.strength >= 0:
-            raise ConfigurationError(
-                f"{type(self).__name__}: expected a strength of at least 0, "
-                f"received {self.strength}"
-            )
+        where = f"{type(self).__name__} strength"
+        self.strength = arguments.number(where, self.strength, least=0)
 
     @abstractmethod
     def penalty(self, weight: Buffer, value: Buffer) -> Launch:
@@ -61,6 +65,21 @@ class _Regularizer(Configurable):
 
 
 Regularizer = _Regularizer
+
+
+def checked(where: str, value: Any) -> Regularizer | None:
+    """Return the penalty that a layer was given: an object, or None.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is something else.
+    """
+    if value is None:
+        return None
+    advice = f"write L2({shown(value)})" if arguments.is_number(value) else ""
+    expected = "a penalty such as L1(0.001) or L2(0.001), or None"
+    return arguments.instance(where, value, _Regularizer, expected, advice)
 
 
 @dataclass

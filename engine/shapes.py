@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeGuard
 
-from engine.errors import ConfigurationError, ShapeError
+from engine.arguments import LARGEST, is_sequence, is_whole, refusal
+from engine.errors import ShapeError
 from engine.typing import Shape
 
 Pair = tuple[int, int]
@@ -23,7 +23,7 @@ class Reach(NamedTuple):
     padding: Padding
 
 
-def pair(name: str, value: object, least: int = 1) -> Pair:
+def pair(where: str, value: object, least: int = 1) -> Pair:
     """Return `value` as (y, x).
 
     Raises
@@ -31,56 +31,54 @@ def pair(name: str, value: object, least: int = 1) -> Pair:
     ConfigurationError
         If it is not one or two integers of at least `least`.
     """
-    items: tuple[Any, ...] = (
-        tuple(value)
-        if isinstance(value, Sequence) and not isinstance(value, str)
-        else (value, value)
-    )
-    good = len(items) == 2 and all(
-        not isinstance(i, bool) and isinstance(i, numbers.Integral) and int(i) >= least
-        for i in items
-    )
-    if not good:
-        raise ConfigurationError(
-            f"{name}: expected one or two integers of at least {least} (y, x), received {value!r}"
-        )
+    items = tuple(value) if is_sequence(value) else (value, value)
+    if len(items) != 2 or not all(_is_size(item, least) for item in items):
+        raise refusal(where, f"one or two whole numbers of at least {least} (y, x)", value)
     return int(items[0]), int(items[1])
 
 
-def positive(name: str, value: object) -> int:
-    """Return `value` if it is a positive integer.
+def sizes(where: str, value: object, least: int = 1) -> Shape:
+    """Return the sizes of some axes, at least one, as a tuple.
 
     Raises
     ------
     ConfigurationError
-        If it is not.
+        If they are not whole numbers of at least `least`.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < 1:
-        raise ConfigurationError(f"{name}: expected a positive integer, received {value!r}")
-    return int(value)
+    if not is_sequence(value) or not len(value) or not all(_is_size(item, least) for item in value):
+        expected = f"a shape of whole numbers of at least {least} such as (1, 28, 28)"
+        raise refusal(where, expected, value)
+    return tuple(int(item) for item in value)
 
 
-def check_padding(padding: object) -> int | str | tuple[int, ...]:
+def check_padding(where: str, padding: object) -> int | str | tuple[int, ...]:
     """Return a padding argument in a form that can be stored.
 
     Accepted are an integer, (y, x), (top, bottom, left, right), ``"same"`` and ``"valid"``.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is something else.
     """
-    if isinstance(padding, str):
-        if padding not in ("same", "valid"):
-            raise ConfigurationError(
-                'padding: expected "same", "valid", an integer, (y, x) or '
-                f"(top, bottom, left, right), received {padding!r}"
-            )
-        return padding
-    if isinstance(padding, Sequence) and len(padding) == 4:
-        if not all(isinstance(p, numbers.Integral) and int(p) >= 0 for p in padding):
-            raise ConfigurationError(
-                f"padding: expected integers of at least 0, received {padding!r}"
-            )
-        return tuple(int(p) for p in padding)
-    if isinstance(padding, Sequence):
-        return pair("padding", padding, 0)
-    return pair("padding", padding, 0)[0]
+    if isinstance(padding, str) and padding in ("same", "valid"):
+        return str(padding)
+    if is_sequence(padding):
+        sides = tuple(padding)
+        if len(sides) in (2, 4) and all(_is_size(side, 0) for side in sides):
+            return tuple(int(side) for side in sides)
+    elif _is_size(padding, 0):
+        return int(padding)
+    raise refusal(
+        where,
+        '"same", "valid", or one, two (y, x) or four (top, bottom, left, right) whole numbers '
+        "of at least 0",
+        padding,
+    )
+
+
+def _is_size(value: object, least: int) -> TypeGuard[int]:
+    return is_whole(value) and least <= value <= LARGEST
 
 
 def extent(kernel: int, dilation: int) -> int:

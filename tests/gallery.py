@@ -60,6 +60,15 @@ LAYERS: dict[str, Callable[[], list[Any]]] = {
     "max pool": lambda: [MaxPool2d(2, name="it")],
     "max pool overlapping": lambda: [MaxPool2d(3, stride=2, padding=1, ceil_mode=True, name="it")],
     "max pool dilated": lambda: [MaxPool2d(2, stride=1, dilation=2, name="it")],
+    "max pool dilated, same size": lambda: [
+        MaxPool2d(2, stride=1, padding="same", dilation=3, name="it")
+    ],
+    "avg pool dilated, same size": lambda: [
+        AvgPool2d(3, stride=1, padding="same", dilation=3, name="it")
+    ],
+    "avg pool dilated, only what there is": lambda: [
+        AvgPool2d(2, 1, "same", 3, count_include_pad=False, name="it")
+    ],
     "avg pool": lambda: [AvgPool2d(3, stride=2, padding=1, ceil_mode=True, name="it")],
     "avg pool without padding": lambda: [
         AvgPool2d(2, padding=1, count_include_pad=False, name="it")
@@ -76,6 +85,7 @@ LAYERS: dict[str, Callable[[], list[Any]]] = {
     "softmax along rows": lambda: [Softmax(axis=3, name="it")],
     "softmax of features": lambda: [Flatten(), Softmax(name="it")],
     "dropout": lambda: [Dropout(0.4, name="it")],
+    "dropout of everything": lambda: [Dropout(1, name="it")],
     "flatten": lambda: [Flatten(name="it")],
     "flatten of features": lambda: [Flatten(), Flatten(name="it")],
 }

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
-from engine.errors import ConfigurationError
-from engine.layers.base import Layer
+from engine import arguments
+from engine.layers.base import MOST_AXES, Layer
 from engine.ops import activation as ops
 
 
@@ -17,16 +15,19 @@ class ReLU(Layer):
 
 
 class LeakyReLU(Layer):
-    """X above zero, negative_slope * x below."""
+    """X above zero, negative_slope * x below.
+
+    Raises
+    ------
+    ConfigurationError
+        If the slope is no finite number.
+    """
 
     acting = ("negative_slope",)
 
     def __init__(self, negative_slope: float = 0.01, name: str | None = None) -> None:
-        if not math.isfinite(negative_slope):
-            raise ConfigurationError(
-                f"negative_slope: expected a finite number, received {negative_slope}"
-            )
-        self.negative_slope = float(negative_slope)
+        where = f"{type(self).__name__} negative_slope"
+        self.negative_slope = arguments.number(where, negative_slope)
         super().__init__(ops.LeakyReLU(self.negative_slope), name)
 
 
@@ -60,8 +61,13 @@ class Softmax(Layer):
     """exp(x) / sum of exp(x) along an axis of the batched tensor (0 is the batch, 1 the channels).
 
     Losses take logits: a net that is trained with `CrossEntropyLoss` needs no softmax at its end.
+
+    Raises
+    ------
+    ConfigurationError
+        If the axis is no whole number.
     """
 
     def __init__(self, axis: int = 1, name: str | None = None) -> None:
-        self.axis = int(axis)
+        self.axis = arguments.whole(f"{type(self).__name__} axis", axis, -MOST_AXES, MOST_AXES)
         super().__init__(ops.Softmax(self.axis), name)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from engine.config import Configurable, encode, note_change
+from engine import arguments
+from engine.config import Configurable, call_text, encode, note_change
 from engine.device import Arena, Buffer, Role
-from engine.errors import ConfigurationError, DtypeError, ShapeError, StateError
+from engine.errors import ConfigurationError, ShapeError, StateError
 from engine.guard import Guard, Guards
 from engine.initializers import Initializer
 from engine.ops.base import Op
@@ -20,7 +20,10 @@ from engine.typing import Array, Shape
 if TYPE_CHECKING:
     from engine.layers.graph import Node
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_/\-]*")
+RESERVED = {"loss": "the loss"}
+"""Names that no layer and no input can have, and what bears them."""
+MOST_AXES = 32
+"""Of an array; an axis beyond is a mistake."""
 SETTABLE = ("value", "trainable", "regularizer", "guard", "buffer", "gradient_buffer")
 """What of a parameter can be assigned; the last three by the model it belongs to."""
 
@@ -153,15 +156,11 @@ class Parameter:
 
     @value.setter
     def value(self, array: Array) -> None:
-        given = np.asarray(array)
+        given = arguments.array(f"{self.name or 'parameter'} value", array)
         if given.shape != self.shape:
             raise ShapeError(
-                f"{self.name or 'parameter'}: expected values of shape {self.shape}, "
+                f"{self.name or 'parameter'} value: expected values of shape {self.shape}, "
                 f"received {given.shape}"
-            )
-        if given.dtype.kind not in "fiub":
-            raise DtypeError(
-                f"{self.name or 'parameter'}: expected numbers, received {given.dtype}"
             )
         buffer = self.attached()
         with self.guard.changing():
@@ -183,6 +182,17 @@ class Parameter:
         return f"Parameter({self.name or 'unnamed'}, shape={self.shape}{frozen})"
 
 
+def check_bias(kind: str, value: object) -> bool:
+    """Return whether a layer has a bias; a text is nearly always a misplaced activation.
+
+    Run files of version 1 say None where there is none.
+    """
+    if value is None:
+        return False
+    advice = "an activation is a layer of its own, such as ReLU()" if isinstance(value, str) else ""
+    return arguments.flag(f"{kind} bias", value, advice)
+
+
 class Layer(Configurable):
     """Base of all layers.
 
@@ -201,13 +211,10 @@ class Layer(Configurable):
     shapes and memory, so they are fixed once the layer is made."""
 
     def __init__(self, op: Op, name: str | None) -> None:
-        if name is not None and (not isinstance(name, str) or not NAME.fullmatch(name)):
-            raise ConfigurationError(
-                f"{type(self).__name__} name: expected letters, digits, _, - or / "
-                f"starting with a letter, received {name!r}"
-            )
+        if name is not None:
+            name = arguments.name(f"{type(self).__name__} name", name, RESERVED)
         self.op, self.name = op, name
-        self.parameters: dict[str, Parameter] = {}
+        self.parameters: dict[str, Parameter] = arguments.Named("parameter")
         self.initial_state: dict[str, Array] = {}
         self.state: dict[str, Buffer] = {}
 
@@ -285,13 +292,9 @@ class Layer(Configurable):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        if not isinstance(value, (bool, np.bool_)):
-            raise ConfigurationError(
-                f"{self.name or type(self).__name__}.trainable: expected True or False, "
-                f"received {value!r}"
-            )
+        flag = arguments.flag(f"{self.name or type(self).__name__}.trainable", value)
         for parameter in self.parameters.values():
-            parameter.trainable = bool(value)
+            parameter.trainable = flag
 
     def __call__(self, *inputs: Node) -> Node:
         """Apply the layer to nodes of a graph and return the new node.
@@ -308,9 +311,4 @@ class Layer(Configurable):
         return apply(self, inputs)
 
     def __repr__(self) -> str:
-        shown = []
-        for key in self.config():
-            value = getattr(self, key)
-            if value is not None and key != "name":
-                shown.append(f"{key}={True if isinstance(value, Parameter) else value!r}")
-        return f"{type(self).__name__}({', '.join(shown)})"
+        return call_text(type(self), self._settings())

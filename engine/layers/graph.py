@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from engine.errors import ConfigurationError, EngineError, ShapeError
+from engine import arguments
+from engine.errors import ConfigurationError, EngineError, ShapeError, shown
+from engine.layers.base import RESERVED as LAYER_NAMES
 from engine.layers.base import Layer
 from engine.shapes import with_batch
 from engine.typing import Shape
+
+
+RESERVED = {
+    **LAYER_NAMES,
+    "epoch": "the number that conditions call so",
+    "batch": "the number that conditions call so",
+    "step": "the number that conditions call so",
+    "rates": "what the optimiser is given in every step",
+    "counters": "seed and step",
+}
+"""Names that no input can have: its tensor bears the name alone, where a layer's is ``a.output``."""
 
 
 @dataclass(eq=False)
@@ -42,21 +55,30 @@ class Node:
 def Input(shape: Shape | int, name: str | None = None) -> Node:  # noqa: N802  (used like a class)
     """Return an input of a model, without batch axis: ``Input((3, 32, 32))``.
 
+    Parameters
+    ----------
+    shape : int or sequence of int
+    name : str, optional
+        As of a layer, and not one of `RESERVED`; None lets the model name it.
+
     Raises
     ------
     ShapeError
         If a size is not a positive integer.
+    ConfigurationError
+        If the name could not be told from the name of another tensor.
     """
-    if isinstance(shape, int):
-        shape = (shape,)
-    if not shape or any(
-        not isinstance(size, int) or isinstance(size, bool) or size < 1 for size in shape
+    sizes = tuple(shape) if arguments.is_sequence(shape) else (shape,)
+    if not sizes or not all(
+        arguments.is_whole(size) and 1 <= size <= arguments.LARGEST for size in sizes
     ):
         raise ShapeError(
-            f"input: expected a shape of positive integers without batch axis such as (1, 28, 28), "
-            f"received {shape!r}"
+            "Input shape: expected whole numbers of at least 1 without batch axis, such as "
+            f"(1, 28, 28), received {shown(shape)}"
         )
-    return Node(None, (), tuple(shape), name or "")
+    if name is not None:
+        name = arguments.name("Input name", name, RESERVED)
+    return Node(None, (), tuple(int(size) for size in sizes), name or "")
 
 
 def apply(layer: Layer, inputs: tuple[Node, ...], name: str = "") -> Node:

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.errors import ConfigurationError
+from engine import arguments
 from engine.layers.base import Layer
 from engine.ops import pool as ops
-from engine.shapes import check_padding, pair, positive
+from engine.shapes import check_padding, pair
 
 
-class MaxPool2d(Layer):
+class _Pool2d(Layer):
+    """What both sliding pools share."""
+
+    def _set_window(
+        self, kernel_size: object, stride: object, padding: object, dilation: object, ceil: object
+    ) -> None:
+        """Check and keep how the window slides."""
+        kind = type(self).__name__
+        self.kernel_size = pair(f"{kind} kernel_size", kernel_size)
+        self.stride = self.kernel_size if stride is None else pair(f"{kind} stride", stride)
+        self.padding = check_padding(f"{kind} padding", padding)
+        self.dilation = pair(f"{kind} dilation", dilation)
+        self.ceil_mode = arguments.flag(f"{kind} ceil_mode", ceil)
+
+
+class MaxPool2d(_Pool2d):
     """Largest value of each window.
 
     Parameters
@@ -24,6 +39,11 @@ class MaxPool2d(Layer):
     ceil_mode : bool
         Keep a last window that lies partly outside.
     name : str or None
+
+    Raises
+    ------
+    ConfigurationError
+        If an argument is out of range, or of the wrong kind.
     """
 
     def __init__(
@@ -35,17 +55,14 @@ class MaxPool2d(Layer):
         ceil_mode: bool = False,
         name: str | None = None,
     ) -> None:
-        self.kernel_size = pair("kernel_size", kernel_size)
-        self.stride = self.kernel_size if stride is None else pair("stride", stride)
-        self.padding, self.dilation = check_padding(padding), pair("dilation", dilation)
-        self.ceil_mode = bool(ceil_mode)
+        self._set_window(kernel_size, stride, padding, dilation, ceil_mode)
         op = ops.MaxPool2d(
             self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
         )
         super().__init__(op, name)
 
 
-class AvgPool2d(Layer):
+class AvgPool2d(_Pool2d):
     """Mean of each window.
 
     Parameters
@@ -56,6 +73,11 @@ class AvgPool2d(Layer):
         Whether padding counts as zeros in the mean (PyTorch's default) or is left out.
     divisor_override : int or None
         Divide by this instead of the number of cells.
+
+    Raises
+    ------
+    ConfigurationError
+        If an argument is out of range, or of the wrong kind.
     """
 
     def __init__(
@@ -69,12 +91,11 @@ class AvgPool2d(Layer):
         divisor_override: int | None = None,
         name: str | None = None,
     ) -> None:
-        self.kernel_size = pair("kernel_size", kernel_size)
-        self.stride = self.kernel_size if stride is None else pair("stride", stride)
-        self.padding, self.dilation = check_padding(padding), pair("dilation", dilation)
-        self.ceil_mode, self.count_include_pad = bool(ceil_mode), bool(count_include_pad)
+        self._set_window(kernel_size, stride, padding, dilation, ceil_mode)
+        kind = type(self).__name__
+        self.count_include_pad = arguments.flag(f"{kind} count_include_pad", count_include_pad)
         if divisor_override is not None:
-            positive("divisor_override", divisor_override)
+            divisor_override = arguments.whole(f"{kind} divisor_override", divisor_override, 1)
         self.divisor_override = divisor_override
         op = ops.AvgPool2d(
             self.kernel_size,
@@ -103,14 +124,20 @@ class AdaptiveAvgPool2d(Layer):
     output_size : int or (rows, columns)
         None keeps the input's size along that axis.
     name : str or None
+
+    Raises
+    ------
+    ConfigurationError
+        If the size is something else.
     """
 
     def __init__(self, output_size: int | Sequence[int | None], name: str | None = None) -> None:
-        size = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
-        if len(size) != 2 or any(s is not None and (not isinstance(s, int) or s < 1) for s in size):
-            raise ConfigurationError(
-                f"output_size: expected a positive integer, or (rows, columns) with None for "
-                f"'as the input', received {output_size!r}"
+        where = f"{type(self).__name__} output_size"
+        if arguments.is_sequence(output_size) and len(output_size) == 2 and any(size is None for size in output_size):
+            rows, columns = (
+                None if size is None else pair(where, size)[0] for size in tuple(output_size)
             )
-        self.output_size = (size[0], size[1])
+            self.output_size: tuple[int | None, int | None] = (rows, columns)
+        else:
+            self.output_size = pair(where, output_size)
         super().__init__(ops.AdaptiveAvgPool2d(self.output_size), name)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine.errors import ConfigurationError
-from engine.layers.base import Layer
+from engine import arguments
+from engine.layers.base import MOST_AXES, Layer
 from engine.ops import elementwise as ops
 
 
@@ -17,6 +17,17 @@ class Flatten(Layer):
 class Dropout(Layer):
     """Drops elements with probability `p` while training and scales the rest by 1 / (1 - p).
 
+    Parameters
+    ----------
+    p : float
+        From 0 (nothing is dropped) to 1 (everything is: output and gradient are 0).
+    name : str or None
+
+    Raises
+    ------
+    ConfigurationError
+        If `p` is no probability.
+
     References
     ----------
     Srivastava et al. 2014, "Dropout", JMLR 15.
@@ -25,9 +36,7 @@ class Dropout(Layer):
     acting = ("p",)
 
     def __init__(self, p: float = 0.5, name: str | None = None) -> None:
-        if not 0 <= p < 1:
-            raise ConfigurationError(f"dropout p: expected a probability in [0, 1), received {p}")
-        self.p = float(p)
+        self.p = arguments.number(f"{type(self).__name__} p", p, least=0, most=1)
         super().__init__(ops.Dropout(self.p), name)
 
 
@@ -39,8 +48,14 @@ class Add(Layer):
 
 
 class Concat(Layer):
-    """Nodes side by side along channels, or along `axis` of the batched tensor."""
+    """Nodes side by side along channels, or along `axis` of the batched tensor.
+
+    Raises
+    ------
+    ConfigurationError
+        If the axis is no whole number.
+    """
 
     def __init__(self, axis: int = 1, name: str | None = None) -> None:
-        self.axis = int(axis)
+        self.axis = arguments.whole(f"{type(self).__name__} axis", axis, -MOST_AXES, MOST_AXES)
         super().__init__(ops.Concat(self.axis), name)

@@ -235,7 +235,9 @@ class Dropout(Op):
                     "x × mask",
                 )
             ],
-            f"x × mask; the mask is 0 or 1 / (1 − {self.probability:g})",
+            "x × mask; the mask is 0: all are dropped"
+            if self.probability == 1
+            else f"x × mask; the mask is 0 or 1 / (1 − {self.probability:g})",
         )
 
 

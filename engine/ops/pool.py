@@ -23,7 +23,7 @@ from engine.ops.explaining import (
     unknown_result,
     zero_of,
 )
-from engine.shapes import Pair, Reach, image, resolve_padding, window_shape
+from engine.shapes import Pair, Reach, extent, image, resolve_padding, window_shape
 from engine.typing import Array, Index, Shape
 
 
@@ -43,18 +43,28 @@ class _Pool2d(Op):
         """Return (channels, height, width)."""
         channels, height, width = image(inputs[0])
         reach = self.reach(inputs[0])
-        if any(2 * p > k for p, k in zip(reach.padding, self.kernel * 2, strict=True)):
-            raise ShapeError(
-                f"padding {reach.padding} is more than half of the "
-                f"{self.kernel[0]}x{self.kernel[1]} window, "
-                "so some windows would lie in the padding alone; use at most "
-                f"{(self.kernel[0] // 2, self.kernel[1] // 2)}"
-            )
+        self._check_padding(reach)
         size = window_shape(
             (height, width), self.kernel, self.stride, self.dilation, reach.padding, self.ceil_mode
         )
         self._check_windows((height, width), size, reach)
         return channels, *size
+
+    def _check_padding(self, reach: Reach) -> None:
+        """Refuse padding beyond half of what the window spans, as PyTorch does.
+
+        What ``"same"`` adds is never too much by itself, only uneven.
+        """
+        spans = [extent(k, d) for k, d in zip(self.kernel, self.dilation, strict=True)]
+        most = (spans[0] // 2, spans[1] // 2)
+        if self.padding != "same" and any(
+            p > m for p, m in zip(reach.padding, most * 2, strict=True)
+        ):
+            raise ShapeError(
+                f"padding {reach.padding} is more than half of the {spans[0]}x{spans[1]} pixels "
+                f"that the window spans, so some windows would lie in the padding alone; use at "
+                f"most {most}"
+            )
 
     def _check_windows(self, size: Pair, counts: Pair, reach: Reach) -> None:
         """Refuse windows without a single pixel: dilated taps can all fall into the padding."""

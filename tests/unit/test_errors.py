@@ -239,7 +239,7 @@ SETTINGS = {
         lambda: model(MaxPool2d(2, padding=2, name="pool")), EngineError, ("pool", "padding", "2")
     ),
     "no features": Bad(lambda: Dense(3, 0), ConfigurationError, ("0",)),
-    "dropping everything": Bad(lambda: Dropout(1.0), ConfigurationError, ("1.0",)),
+    "dropping more than everything": Bad(lambda: Dropout(1.5), ConfigurationError, ("p", "1.5")),
     "dropping less than nothing": Bad(lambda: Dropout(-0.1), ConfigurationError, ("-0.1",)),
     "batch norm with a negative epsilon": Bad(
         lambda: BatchNorm2d(2, eps=-1.0), ConfigurationError, ("eps", "-1.0")

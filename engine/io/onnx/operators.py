@@ -296,6 +296,9 @@ def _concat(op: Concat, at: Place) -> None:
 
 @writes("dropout")
 def _dropout(op: Dropout, at: Place) -> None:
+    if np.dtype(at.dtype).type(op.probability) == 1:
+        at.finish("Identity", at.x)  # the standard's probability is below 1
+        return
     # Without a third input it passes its input on; the share is kept for whoever trains on.
     at.finish("Dropout", at.x, at.constant("probability", op.probability))
 
