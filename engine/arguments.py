@@ -28,7 +28,7 @@ from engine.errors import (
 from engine.typing import Array, Index
 
 LARGEST = 2**31 - 1
-"""The greatest size: what is larger fits into no memory, and overflows where indices are 32 bits."""
+"""The greatest size: what is larger fits into no memory, and overflows indices of 32 bits."""
 MOST_STEPS = 2**63 - 1
 """The greatest number of steps, seeds and the like."""
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_/\-]*")
@@ -73,7 +73,7 @@ def whole(where: str, value: Any, least: int | None = None, most: int | None = L
             return result
     bounds = [] if least is None else [f"at least {least}"]
     exceeded = most is not None and is_whole(value) and int(value) > most
-    if exceeded or most not in (None, LARGEST, MOST_STEPS):
+    if exceeded or (most is not None and most < LARGEST):
         bounds.append(f"at most {most}")
     expected = f"a whole number of {' and '.join(bounds)}" if bounds else "a whole number"
     raise refusal(where, expected, value)
@@ -133,11 +133,7 @@ def _range(
         else ""
     )
     end = (
-        f"at most {most:g}"
-        if most is not None
-        else f"below {below:g}"
-        if below is not None
-        else ""
+        f"at most {most:g}" if most is not None else f"below {below:g}" if below is not None else ""
     )
     bounds = " and ".join(part for part in (start, end) if part)
     return f"a number {bounds}" if bounds else "a finite number"
@@ -260,7 +256,11 @@ def name(where: str, value: Any, reserved: Mapping[str, str]) -> str:
 
 
 def instance(
-    where: str, value: Any, kind: type[Kind] | tuple[type[Any], ...], expected: str, advice: str = ""
+    where: str,
+    value: Any,
+    kind: type[Kind] | tuple[type[Any], ...],
+    expected: str,
+    advice: str = "",
 ) -> Kind:
     """Return an object of one of some classes.
 

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from engine import arguments
 from engine.errors import ConfigurationError, DeviceError
 from engine.kernels import replay
 from engine.kernels.launch import (
@@ -176,20 +177,14 @@ def backend_for(device: str, threads: int | None = None) -> Backend:
     ConfigurationError
         If the name or the number of threads makes no sense.
     """
-    if threads is not None and threads < 1:
-        raise ConfigurationError(
-            f"threads: expected at least 1, received {threads}; leave it out for all"
-        )
-    if device == "cpu":
+    if threads is not None:
+        threads = arguments.whole("threads", threads, 1)
+    if arguments.choice("device", device, ("cpu", "cuda", "auto")) == "cpu":
         return _cpu(threads)
     if device == "auto":
         simulated = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
         return _cpu(threads) if simulated or cuda_problem() else _cuda()
-    if device == "cuda":
-        problem = cuda_problem()
-        if problem:
-            raise DeviceError(
-                f'device "cuda": {problem}; use device="cpu", or install convscope[cuda]'
-            )
-        return _cuda()
-    raise ConfigurationError(f'device: expected "cpu", "cuda" or "auto", received {device!r}')
+    problem = cuda_problem()
+    if problem:
+        raise DeviceError(f'device "cuda": {problem}; use device="cpu", or install convscope[cuda]')
+    return _cuda()

@@ -27,7 +27,7 @@ class _Short(reprlib.Repr):
         if isinstance(x, int) and x.bit_length() > 4 * LONGEST:
             return f"<an integer of {x.bit_length()} bits>"  # Python itself refuses to print some
         if type(x).__repr__ is object.__repr__:
-            return f"<an object of type {type(x).__name__}>"
+            return f"<{type(x).__name__} object>"
         return super().repr1(x, level)
 
 
@@ -36,7 +36,7 @@ def shown(value: object) -> str:
     try:
         text = " ".join(_Short().repr(value).split())
     except Exception:  # somebody else's repr
-        text = f"<an object of type {type(value).__name__}>"
+        text = f"<{type(value).__name__} object>"
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 

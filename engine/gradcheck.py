@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import DtypeError
+from engine import arguments
+from engine.errors import DataError, DtypeError
 from engine.model import Model
-from engine.random import generator
+from engine.random import check_seed, generator
 from engine.typing import Array
 
 
@@ -61,13 +62,21 @@ def check_gradients(
     ------
     DtypeError
         If the model is not float64: float32 differences hide real mistakes.
+    ConfigurationError, ShapeError, DataError
+        If an argument is of the wrong kind, or the inputs do not fit the model.
     """
+    arguments.instance("check_gradients model", model, Model, "a Model")
+    arguments.number("check_gradients epsilon", epsilon, above=0)
+    arguments.flag("check_gradients training", training)
+    check_seed(seed)
     if model.dtype != "float64":
         raise DtypeError(
             f"check_gradients: expected a float64 model, received {model.dtype}; build it with "
             'dtype="float64"'
         )
     inputs = model.check_inputs(x if isinstance(x, tuple) else (x,))
+    if not len(inputs[0]):
+        raise DataError("check_gradients x: expected at least one sample, received none")
     draws = generator(seed, "gradcheck")
     values = {name: np.array(p.value) for name, p in model.parameters.items()}
     steps = {name: draws.standard_normal(value.shape) for name, value in values.items()}

@@ -289,7 +289,9 @@ class CrossEntropyLoss(Loss):
     ) -> None:
         self.reduction = self._check_reduction(reduction)
         kind = type(self).__name__
-        self.weight = None if weight is None else arguments.several(f"{kind} weight", weight, least=0)
+        if weight is not None:
+            weight = arguments.several(f"{kind} weight", weight, least=0)
+        self.weight: tuple[float, ...] | None = weight
         self.ignore_index = arguments.whole(f"{kind} ignore_index", ignore_index, -LARGEST)
         self.label_smoothing = arguments.number(
             f"{kind} label_smoothing", label_smoothing, least=0, most=1

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine import config
+from engine import arguments, config
 from engine import summary as summary_text
+from engine.arguments import Named
 from engine.device import Backend, Buffer, backend_for
 from engine.errors import ConfigurationError, DataError, DtypeError, ShapeError, UnknownName
 from engine.guard import Guard, Guards
@@ -67,27 +68,20 @@ class State(MutableMapping[str, Array]):
     """Running statistics by name; reading gives copies, assigning writes."""
 
     def __init__(self, buffers: dict[str, Buffer]) -> None:
-        self.buffers = buffers
+        self.buffers = Named("state", buffers)
         self.guard: Guard | Guards = Guard()
 
-    def _buffer(self, name: str) -> Buffer:
-        if name not in self.buffers:
-            raise UnknownName("state", name, self.buffers)
-        return self.buffers[name]
-
     def __getitem__(self, name: str) -> Array:
-        buffer = self._buffer(name)
+        buffer = self.buffers[name]
         with self.guard.using():
             return buffer.read()
 
     def __setitem__(self, name: str, value: Array) -> None:
-        buffer, given = self._buffer(name), np.asarray(value)
+        buffer, given = self.buffers[name], arguments.array(f"{name} value", value)
         if given.shape != buffer.shape:
             raise ShapeError(
-                f"{name}: expected values of shape {buffer.shape}, received {given.shape}"
+                f"{name} value: expected values of shape {buffer.shape}, received {given.shape}"
             )
-        if given.dtype.kind not in "fiub":
-            raise DtypeError(f"{name}: expected numbers, received {given.dtype}")
         with self.guard.changing():
             buffer.write(given)
 
@@ -171,11 +165,11 @@ class Model:
             ModelNode(names[n], n.layer, tuple(names[i] for i in n.inputs), n.output_shape)
             for n in order
         )
-        self._by_name = {node.name: node for node in self.nodes}
+        self._by_name = Named("layer", {node.name: node for node in self.nodes})
         self.inputs = tuple(names[node] for node in self._inputs)
         self.outputs = tuple(names[node] for node in self._outputs)
         self.backend: Backend = backend_for(device, threads)
-        self.parameters: dict[str, Parameter] = {}
+        self.parameters: dict[str, Parameter] = Named("parameter")
         self.state = State({})
         self.guard = self._own_guard()
         self._attach()
@@ -289,8 +283,6 @@ class Model:
         UnknownName
             If there is none; the text lists those that exist.
         """
-        if name not in self._by_name:
-            raise UnknownName("layer", name, self._by_name)
         return self._by_name[name]
 
     def __getitem__(self, name: str) -> Layer:
@@ -548,7 +540,7 @@ class Model:
             program.run()
             given = tuple(program.read(f"{name}.grad_output") for name in self.inputs)
             numbers = {name: program.gradients[name].read() for name in self.parameters}
-        return Gradients(given, numbers)
+        return Gradients(given, Named("parameter", numbers))
 
 
 def _chain(layers: Sequence[Layer], input_shape: Shape | None) -> tuple[Node, Node]:

@@ -7,23 +7,26 @@ numbers in one of them leaves the others untouched, and any of them can be repea
 from __future__ import annotations
 
 import hashlib
-import operator
 from typing import SupportsIndex, cast
 
 import numpy as np
 
-from engine.errors import ConfigurationError
+from engine import arguments
 
 DIGEST_BYTES = 16
+LARGEST_SEED = 2**128 - 1
+"""As much as NumPy's own `SeedSequence` draws."""
 
 
-def check_seed(seed: SupportsIndex) -> int:
+def check_seed(seed: SupportsIndex, where: str = "seed") -> int:
     """Return `seed` as a Python int.
 
     Parameters
     ----------
     seed : int
-        Any whole number from 0 on; NumPy integers are welcome.
+        Any whole number from 0 on, of up to 128 bits; NumPy integers are welcome.
+    where : str
+        The call and its argument, for the error.
 
     Returns
     -------
@@ -32,15 +35,9 @@ def check_seed(seed: SupportsIndex) -> int:
     Raises
     ------
     ConfigurationError
-        If it is negative or no whole number.
+        If it is negative, too large, or no whole number.
     """
-    # bool is an int to Python, but a seed of True is nearly always a misplaced argument.
-    if isinstance(seed, (bool, np.bool_)) or not hasattr(seed, "__index__"):
-        raise ConfigurationError(f"seed: expected a whole number from 0 on, received {seed!r}")
-    number = operator.index(seed)
-    if number < 0:
-        raise ConfigurationError(f"seed: expected a whole number from 0 on, received {number}")
-    return number
+    return arguments.whole(where, seed, 0, LARGEST_SEED)
 
 
 def generator(seed: SupportsIndex, consumer: str, *keys: int | str) -> np.random.Generator:
@@ -66,18 +63,19 @@ def generator(seed: SupportsIndex, consumer: str, *keys: int | str) -> np.random
     Raises
     ------
     ConfigurationError
-        If the seed is negative or no whole number.
+        If the seed is negative or no whole number, or the consumer or a key is of the wrong kind.
     """
     # A hash over a text that cannot be read in two ways keeps ("a", 12) apart from ("a1", 2);
     # SeedSequence alone pads and joins its words, so two lists of keys could meet.
-    place = repr((check_seed(seed), consumer, *(_plain(key) for key in keys)))
+    drawing = arguments.text("generator consumer", consumer, 'a word such as "shuffle"')
+    place = repr((check_seed(seed), drawing, *(_plain(key) for key in keys)))
     digest = hashlib.blake2b(place.encode(), digest_size=DIGEST_BYTES).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
 
 
 def _plain(key: int | str) -> int | str:
     """Return a NumPy integer as a Python one: their texts differ, their streams must not."""
-    return key if isinstance(key, str) else operator.index(key)
+    return key if isinstance(key, str) else arguments.whole("generator keys", key, most=None)
 
 
 class Streams:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from engine import arguments
 from engine.layers.base import Layer
+from engine.shapes import sizes
 from engine.typing import Index, Shape
 
 
@@ -79,11 +81,17 @@ def box_of(field: Field, index: Index, image: Shape) -> Box:
     index : Index
     image : Shape
         Shape of the input without batch axis.
+
+    Raises
+    ------
+    ConfigurationError
+        If `index` is no place or `image` no shape.
     """
-    if field is None or len(index) < 4:
-        height, width = (image[1], image[2]) if len(image) == 3 else (1, image[-1])
+    place, shape = arguments.index("box_of index", index), sizes("box_of image", image)
+    if field is None or len(place) < 4:
+        height, width = (shape[1], shape[2]) if len(shape) == 3 else (1, shape[-1])
         return Box(0, 0, height, width)
-    (y, x) = index[2:4]
+    (y, x) = place[2:4]
     rows, columns = field
     return Box(
         y * rows.jump + rows.low,

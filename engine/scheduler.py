@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
-from engine import config, metrics
+from engine import arguments, config, metrics
 from engine.data import DataLoader
 from engine.data.sources import as_batches, as_dataset, batches_of, is_loader, length
 from engine.errors import ConfigurationError, DataError, ShapeError, StateError
@@ -80,10 +80,9 @@ class EarlyStopping:
     restore_best: bool = True
 
     def __post_init__(self) -> None:
-        if self.patience < 1:
-            raise ConfigurationError(
-                f"patience: expected at least 1 epoch, received {self.patience}"
-            )
+        arguments.whole("EarlyStopping patience", self.patience, 1)
+        arguments.number("EarlyStopping min_delta", self.min_delta, least=0)
+        arguments.flag("EarlyStopping restore_best", self.restore_best)
 
 
 @dataclass(frozen=True)

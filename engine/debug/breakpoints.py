@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine import arguments
+from engine.arguments import MOST_STEPS
 from engine.debug.expressions import Expression
 from engine.errors import ConfigurationError
 from engine.typing import PHASES, Index, Phase
@@ -65,14 +67,16 @@ class Breakpoint:
     expression: Expression | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.phase is not None and self.phase not in PHASES:
-            raise ConfigurationError(
-                f"breakpoint phase: expected one of {', '.join(PHASES)}, received {self.phase!r}"
-            )
-        if self.hit_count < 1:
-            raise ConfigurationError(
-                f"breakpoint hit_count: expected at least 1, received {self.hit_count}"
-            )
+        arguments.whole("breakpoint number", self.number, 0)
+        if self.layer is not None:
+            arguments.text("breakpoint layer", self.layer, "the name of a layer")
+        if self.phase is not None:
+            arguments.choice("breakpoint phase", self.phase, PHASES)
+        if self.when is not None:
+            arguments.text("breakpoint when", self.when, "a condition such as conv1.output.max()>3")
+        self.hit_count = arguments.whole("breakpoint hit_count", self.hit_count, 1, MOST_STEPS)
+        self.enabled = arguments.flag("breakpoint enabled", self.enabled)
+        self.hits = arguments.whole("breakpoint hits", self.hits, 0, MOST_STEPS)
         if self.layer is None and self.phase is None and self.when is None:
             raise ConfigurationError("breakpoint: expected a layer, a phase or a condition")
         if self.when is not None and self.when not in PRESETS:

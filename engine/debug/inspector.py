@@ -9,6 +9,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import numpy as np
 
+from engine import arguments
 from engine.data.sources import length
 from engine.debug.breakpoints import Origin
 from engine.debug.explain import Explainer
@@ -16,12 +17,12 @@ from engine.debug.navigation import Inside
 from engine.debug.position import Position
 from engine.debug.stack import Frame, frames
 from engine.debug.tape import Tape
-from engine.errors import ConfigurationError, EngineError, StateError
+from engine.errors import EngineError, StateError
 from engine.explanation import Explanation
 from engine.program import Operation, Program
 from engine.receptive_field import Box, box_of
 from engine.scheduler import Scheduler
-from engine.typing import Array, Index, Phase
+from engine.typing import PHASES, Array, Index, Phase
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -137,10 +138,7 @@ class Inspector:
 
     @sample.setter
     def sample(self, number: int) -> None:
-        count = length(self._tape.x)
-        if not 0 <= number < count:
-            raise ConfigurationError(f"sample: expected 0 to {count - 1}, received {number}")
-        self._sample = int(number)
+        self._sample = arguments.whole("sample", number, 0, length(self._tape.x) - 1)
 
     @property
     def batch_x(self) -> Any:
@@ -168,8 +166,16 @@ class Inspector:
         return self._tape.at_end
 
     def operation(self, position: Position | None = None) -> Operation:
-        """Return the operation of a position (the current one by default)."""
-        at = position or self._position
+        """Return the operation of a position (the current one by default).
+
+        Raises
+        ------
+        ConfigurationError
+            If it is no position.
+        """
+        at = self._position
+        if position is not None:
+            at = arguments.instance("operation position", position, Position, "a Position")
         return self._tape.operations[min(at.operation, len(self._tape.operations) - 1)]
 
     def stack(self) -> list[Frame]:
@@ -237,6 +243,7 @@ class Inspector:
         UnknownName
             If this program has no such tensor.
         """
+        arguments.text("read name", name, 'the name of a tensor such as "conv1.output"')
         array = self.program.read(name)
         row = self._row_of(name)
         if row is None or (self._tape.at_end and self.scheduler is None):
@@ -254,7 +261,14 @@ class Inspector:
 
     @undisturbed
     def figure(self, name: str) -> Any:
-        """Return what a condition means by a name: a tensor, or loss, epoch, batch, step."""
+        """Return what a condition means by a name: a tensor, or loss, epoch, batch, step.
+
+        Raises
+        ------
+        UnknownName, ConfigurationError
+            If there is no such tensor or figure.
+        """
+        arguments.text("figure name", name, 'the name of a tensor or a figure such as "loss"')
         if name == "loss":
             row = self.program.producers.get("loss.output")
             return (
@@ -285,11 +299,15 @@ class Inspector:
 
         Raises
         ------
+        UnknownName, ConfigurationError, ShapeError
+            If there is no such layer, or `index` is no place in the tensor.
         StateError
-            If it has not been computed yet.
+            If it has not been computed yet, or this program does not compute it.
         """
+        arguments.text("explain layer", layer, "the name of a layer")
+        arguments.text("explain tensor", tensor, 'a name such as "output" or "weight.gradient"')
+        place = arguments.index("explain index", index)
         tensor = {"grad_input": "input.gradient"}.get(tensor, tensor)
-        place = tuple(int(i) for i in index)
         row = self._explainer.operation_for(layer, tensor)
         tape = self._tape
         if not tape.at_end and tape.executed > row:
@@ -340,7 +358,17 @@ class Inspector:
 
     @undisturbed
     def record(self, layer: str, phase: Phase) -> StepRecord | None:
-        """Return what an operation did in this batch; None if it has not run."""
+        """Return what an operation did in this batch; None if it has not run.
+
+        Raises
+        ------
+        UnknownName, ConfigurationError
+            If there is no such layer or phase.
+        """
+        arguments.text("record layer", layer, "the name of a layer")
+        arguments.choice("record phase", phase, PHASES)
+        if layer != "loss":
+            self.model.node(layer)
         for operation in self._tape.operations[: self._tape.executed]:
             if operation.layer == layer and operation.phase == phase:
                 return self._record(operation)
@@ -368,6 +396,13 @@ class Inspector:
         return StepRecord(operation.layer, operation.phase, output, gradients, elapsed)
 
     def receptive_field(self, layer: str, index: Sequence[int]) -> Box:
-        """Return the input pixels that an element can see; see `Box`."""
+        """Return the input pixels that an element can see; see `Box`.
+
+        Raises
+        ------
+        UnknownName, ConfigurationError
+            If there is no such layer, or `index` is no place.
+        """
         node = self.model.node(layer)
-        return box_of(self._fields[node.name], tuple(index), self.model.input_shape)
+        place = arguments.index("receptive_field index", index)
+        return box_of(self._fields[node.name], place, self.model.input_shape)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import numpy as np
-
+from engine import arguments
+from engine.arguments import MOST_STEPS
 from engine.debug.breakpoints import Breakpoint, Finding
 from engine.debug.expressions import check_names
 from engine.debug.inspector import FIGURES, Stop
 from engine.debug.position import Position
 from engine.debug.stepper import Stepper
 from engine.debug.tape import ForwardTape, Tape, TrainingTape
-from engine.errors import ConfigurationError, StateError
+from engine.errors import ConfigurationError, StateError, shown
 from engine.model import Model
 from engine.program import Operation
 from engine.scheduler import Batches, Scheduler
@@ -36,6 +36,11 @@ class Session(Stepper):
         For a scheduler.
     epochs : int
         How many epochs from where the scheduler stands.
+
+    Raises
+    ------
+    ConfigurationError, ShapeError, DtypeError, DataError
+        If an argument is missing, of the wrong kind, or does not fit the model.
 
     Attributes
     ----------
@@ -79,7 +84,7 @@ class Session(Stepper):
         UnknownName, ConfigurationError
             If the layer, the phase or a name in the condition does not exist.
         """
-        if layer is not None and layer != "loss":
+        if isinstance(layer, str) and layer != "loss":
             self.model.node(layer)
         made = Breakpoint(self._numbers + 1, layer, phase, when, hit_count, enabled)
         if made.expression is not None:
@@ -89,7 +94,14 @@ class Session(Stepper):
         return made
 
     def remove_breakpoint(self, breakpoint_: Breakpoint) -> None:
-        """Remove a breakpoint; unknown ones are ignored."""
+        """Remove a breakpoint; one that has been removed is ignored.
+
+        Raises
+        ------
+        ConfigurationError
+            If it is no breakpoint.
+        """
+        arguments.instance("remove_breakpoint", breakpoint_, Breakpoint, "a Breakpoint")
         self.breakpoints = [b for b in self.breakpoints if b is not breakpoint_]
 
     def pause(self) -> None:
@@ -103,7 +115,14 @@ class Session(Stepper):
         ----------
         batches : int, optional
             Stop (with reason ``"step"``) after this many batch borders.
+
+        Raises
+        ------
+        ConfigurationError
+            If `batches` is no whole number of at least 1.
         """
+        if batches is not None:
+            arguments.whole("resume batches", batches, 1, MOST_STEPS)
         ended = self._ended()
         if ended:
             return ended
@@ -262,27 +281,42 @@ class Session(Stepper):
         ------
         StateError
             If the session trains.
+        ShapeError, DtypeError, ConfigurationError
+            If the images do not fit the model, or are another number than before.
         """
         if not isinstance(self._tape, ForwardTape):
             raise StateError(
                 "replace_images: only a forward session has images to replace; this one trains"
             )
-        self._tape.replace_images(np.asarray(images))
+        self._tape.replace_images(arguments.array("replace_images images", images))
         self._explained = None
 
 
 def _tape(target: Any, images: Any, loader: Batches | None, epochs: int) -> Tape:
     """Return the tape for what a session was asked to run."""
+    arguments.whole("Session epochs", epochs, 1)
     if isinstance(target, Scheduler):
         if loader is None:
             raise ConfigurationError(
                 "Session: a scheduler needs loader=, for example "
                 "DataLoader(train, batch_size=64, shuffle=True)"
             )
+        if not all(hasattr(loader, part) for part in ("batch", "dataset", "__len__")):
+            raise arguments.refusal("Session loader", "a DataLoader", loader)
+        if images is not None:
+            raise ConfigurationError(
+                "Session images: a scheduler takes its samples from loader=, received "
+                f"{shown(images)} besides; leave them out"
+            )
         return TrainingTape(target, loader, epochs)
     if not isinstance(target, Model):
         raise ConfigurationError(
-            f"Session: expected a Scheduler or a Model, received {type(target).__name__}"
+            f"Session target: expected a Scheduler or a Model, received {shown(target)}"
+        )
+    if loader is not None:
+        raise ConfigurationError(
+            f"Session loader: a model alone takes images, received {shown(loader)}; for a training "
+            "run give a Scheduler"
         )
     if images is None:
         raise ConfigurationError(

@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+from engine import arguments
 from engine.debug.inspector import Inspector, Reason, Stop
 from engine.debug.position import Position
 from engine.debug.tape import Tape
-from engine.errors import ConfigurationError, StateError
+from engine.errors import ConfigurationError, StateError, shown
 from engine.scheduler import Scheduler
 from engine.typing import Index
 
@@ -157,16 +158,16 @@ class Stepper(Inspector):
             self.picked = None
             return
         shape = self.program.buffer(self.model.node(layer).tensor).shape
-        if (
-            index is None
-            or len(index) != len(shape)
-            or any(not 0 <= i < s for i, s in zip(index, shape, strict=True))
+        place = arguments.index("pick index", index)
+        if len(place) != len(shape) or any(
+            not 0 <= i < s for i, s in zip(place, shape, strict=True)
         ):
             raise ConfigurationError(
-                f"pick: expected an index within {layer}'s shape {shape}, received {index}"
+                f"pick index: expected a place within {layer}'s shape {shape}, received "
+                f"{shown(place)}"
             )
-        self.picked = (layer, tuple(int(i) for i in index))
-        self._sample = int(index[0])
+        self.picked = (layer, place)
+        self._sample = place[0]
 
     def step_back(self) -> Stop:
         """Undo the last stepping command; with none left, go back one sibling."""
@@ -203,12 +204,9 @@ class Stepper(Inspector):
         Raises
         ------
         StateError
-            If the position lies outside the run.
+            If it is no position, or lies outside the run.
         """
-        if not isinstance(position, Position):
-            raise StateError(
-                f"run_to: expected a Position such as session.position, received {position!r}"
-            )
+        _check_position(position)
         if not self._tape.contains(position):
             raise StateError(f"run_to: {position} lies outside the run; {self._tape.extent()}")
         previous = self._position
@@ -249,3 +247,24 @@ class Stepper(Inspector):
         terms = inside.terms(position) if position.term is not None else 1
         if not 0 <= (position.term or 0) < terms:
             raise StateError(f"run_to: expected term 0 to {terms - 1}, received {position.term}")
+
+
+def _check_position(position: object) -> None:
+    """Refuse what is no position: positions are plain records that anybody may make."""
+    if not isinstance(position, Position):
+        raise StateError(
+            f"run_to position: expected a Position such as session.position, received "
+            f"{shown(position)}"
+        )
+    needed = (position.epoch, position.batch, position.operation)
+    inner = (position.sample, position.channel, position.y, position.x, position.term)
+    names = (position.phase, position.tensor)
+    if not (
+        all(arguments.is_whole(part) for part in needed)
+        and all(part is None or arguments.is_whole(part) for part in inner)
+        and all(part is None or isinstance(part, str) for part in names)
+    ):
+        raise StateError(
+            "run_to position: expected whole numbers and names in its fields, received "
+            f"{shown(position)}; take one from session.position"
+        )

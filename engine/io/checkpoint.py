@@ -18,8 +18,9 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
+from engine import arguments
 from engine.config import decode, encode
-from engine.errors import FormatError, StateError
+from engine.errors import FormatError, StateError, shown
 from engine.history import History
 from engine.io.architecture import model_from_data, model_to_data
 from engine.io.files import write_whole
@@ -59,9 +60,12 @@ def save(run: Scheduler | Model, path: str | os.PathLike[str]) -> Path:
         If the file cannot be written; an old file is untouched.
     StateError
         If `run` is neither a Scheduler nor a Model.
+    ConfigurationError
+        If `path` is no path.
     """
     if not isinstance(run, (Scheduler, Model)):
-        raise StateError(f"save: expected a Scheduler or a Model, received {type(run).__name__}")
+        raise StateError(f"save run: expected a Scheduler or a Model, received {shown(run)}")
+    target = arguments.path("save path", path)
     model = run.model if isinstance(run, Scheduler) else run
     # Description and tensors at one moment: a run that is trained meanwhile is saved between steps.
     with model.guard.using():
@@ -70,7 +74,6 @@ def save(run: Scheduler | Model, path: str | os.PathLike[str]) -> Path:
     metadata = {"run": json.dumps({**data, "sha256": PLACEHOLDER}, sort_keys=True)}
     content = safetensors.numpy.save(tensors, metadata)
     digest = hashlib.sha256(content).hexdigest()
-    target = Path(path)
     write_whole(target, content.replace(PLACEHOLDER.encode(), digest.encode(), 1))
     return target
 
@@ -123,8 +126,10 @@ def load(
     ------
     FormatError
         If the file is missing, damaged, or no run file.
+    ConfigurationError, DeviceError
+        If an argument is of the wrong kind, or there is no such device.
     """
-    target = Path(path)
+    target = arguments.path("load path", path)
     content = _read(target)
     data, tensors = _parse(target, content)
     try:

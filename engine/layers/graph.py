@@ -11,7 +11,6 @@ from engine.layers.base import Layer
 from engine.shapes import with_batch
 from engine.typing import Shape
 
-
 RESERVED = {
     **LAYER_NAMES,
     "epoch": "the number that conditions call so",
@@ -20,7 +19,7 @@ RESERVED = {
     "rates": "what the optimiser is given in every step",
     "counters": "seed and step",
 }
-"""Names that no input can have: its tensor bears the name alone, where a layer's is ``a.output``."""
+"""Names that no input can have: its tensor bears the name alone; a layer's is ``a.output``."""
 
 
 @dataclass(eq=False)

@@ -80,8 +80,7 @@ def single_value_norms(nodes: Iterable[Any], samples: int) -> list[str]:
     return [
         node.name
         for node in nodes
-        if isinstance(node.layer, BatchNorm2d)
-        and samples * math.prod(node.output_shape[1:]) == 1
+        if isinstance(node.layer, BatchNorm2d) and samples * math.prod(node.output_shape[1:]) == 1
     ]
 
 

@@ -133,11 +133,10 @@ class AdaptiveAvgPool2d(Layer):
 
     def __init__(self, output_size: int | Sequence[int | None], name: str | None = None) -> None:
         where = f"{type(self).__name__} output_size"
-        if arguments.is_sequence(output_size) and len(output_size) == 2 and any(size is None for size in output_size):
-            rows, columns = (
-                None if size is None else pair(where, size)[0] for size in tuple(output_size)
-            )
-            self.output_size: tuple[int | None, int | None] = (rows, columns)
-        else:
-            self.output_size = pair(where, output_size)
+        sizes = tuple(output_size) if arguments.is_sequence(output_size) else (output_size,) * 2
+        if len(sizes) != 2 or output_size is None:
+            expected = "a whole number of at least 1, or (rows, columns) with None for 'as given'"
+            raise arguments.refusal(where, expected, output_size)
+        rows, columns = (None if n is None else arguments.whole(where, n, 1) for n in sizes)
+        self.output_size = (rows, columns)
         super().__init__(ops.AdaptiveAvgPool2d(self.output_size), name)

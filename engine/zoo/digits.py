@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.layers import Conv2d, Dense, Flatten, Input, MaxPool2d, ReLU
+from engine.layers import Conv2d, Dense, Flatten, MaxPool2d, ReLU
 from engine.model import Model
 from engine.typing import Shape
-from engine.zoo.registry import builder, chain
+from engine.zoo.registry import builder, chain, checked
 
 
 @builder
@@ -33,14 +33,16 @@ def digits_cnn(input_shape: Shape = (1, 28, 28), classes: int = 10, **settings: 
 
     Raises
     ------
+    ConfigurationError
+        If an argument is of the wrong kind.
     ShapeError
         If the input is no picture, or too small.
     """
-    start = Input(input_shape)
+    start, channels, classes = checked("digits_cnn", input_shape, classes)
     flat = chain(
         start,
         [
-            Conv2d(start.output_shape[0], 4, kernel_size=3, padding=1, name="conv1"),
+            Conv2d(channels, 4, kernel_size=3, padding=1, name="conv1"),
             ReLU(name="relu1"),
             MaxPool2d(2, name="pool1"),
             Conv2d(4, 8, kernel_size=3, padding=1, name="conv2"),

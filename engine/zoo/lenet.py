@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.layers import BatchNorm2d, Conv2d, Dense, Flatten, Input, Layer, MaxPool2d, ReLU
+from engine.layers import BatchNorm2d, Conv2d, Dense, Flatten, Layer, MaxPool2d, ReLU
 from engine.model import Model
 from engine.typing import Shape
-from engine.zoo.registry import builder, chain
+from engine.zoo.registry import builder, chain, checked
 
 
 @builder
@@ -32,6 +32,8 @@ def lenet5(input_shape: Shape = (1, 28, 28), classes: int = 10, **settings: Any)
 
     Raises
     ------
+    ConfigurationError
+        If an argument is of the wrong kind.
     ShapeError
         If the input is no picture, or too small.
 
@@ -39,7 +41,7 @@ def lenet5(input_shape: Shape = (1, 28, 28), classes: int = 10, **settings: Any)
     ----------
     LeCun et al. 1998, "Gradient-based learning applied to document recognition", section II.B.
     """
-    return _lenet(input_shape, classes, normalised=False, settings=settings)
+    return _lenet("lenet5", input_shape, classes, normalised=False, settings=settings)
 
 
 @builder
@@ -58,6 +60,8 @@ def lenet5_bn(input_shape: Shape = (1, 28, 28), classes: int = 10, **settings: A
 
     Raises
     ------
+    ConfigurationError
+        If an argument is of the wrong kind.
     ShapeError
         If the input is no picture, or too small.
 
@@ -65,20 +69,20 @@ def lenet5_bn(input_shape: Shape = (1, 28, 28), classes: int = 10, **settings: A
     ----------
     Ioffe and Szegedy 2015, "Batch normalization", arXiv:1502.03167.
     """
-    return _lenet(input_shape, classes, normalised=True, settings=settings)
+    return _lenet("lenet5_bn", input_shape, classes, normalised=True, settings=settings)
 
 
 def _lenet(
-    input_shape: Shape, classes: int, *, normalised: bool, settings: dict[str, Any]
+    kind: str, input_shape: Shape, classes: int, *, normalised: bool, settings: dict[str, Any]
 ) -> Model:
-    start = Input(input_shape)
+    start, pixels, classes = checked(kind, input_shape, classes)
 
     def block(number: int, convolution: Layer, channels: int) -> list[Layer]:
         norm: list[Layer] = [BatchNorm2d(channels, name=f"bn{number}")] if normalised else []
         pool = MaxPool2d(2, name=f"pool{number}")
         return [convolution, *norm, ReLU(name=f"relu{number}"), pool]
 
-    first = Conv2d(start.output_shape[0], 6, kernel_size=5, padding=2, name="conv1")
+    first = Conv2d(pixels, 6, kernel_size=5, padding=2, name="conv1")
     second = Conv2d(6, 16, kernel_size=5, name="conv2")
     flat = chain(start, [*block(1, first, 6), *block(2, second, 16), Flatten(name="flatten")])
     scores = chain(

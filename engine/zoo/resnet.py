@@ -11,13 +11,12 @@ from engine.layers import (
     Dense,
     Flatten,
     GlobalAvgPool2d,
-    Input,
     Node,
     ReLU,
 )
 from engine.model import Model
 from engine.typing import Shape
-from engine.zoo.registry import builder, chain
+from engine.zoo.registry import builder, chain, checked
 
 STAGES = (16, 32, 64)
 """Channels; the first block of every stage but the first halves rows and columns."""
@@ -50,6 +49,8 @@ def resnet20(input_shape: Shape = (3, 32, 32), classes: int = 10, **settings: An
 
     Raises
     ------
+    ConfigurationError
+        If an argument is of the wrong kind.
     ShapeError
         If the input is no picture.
 
@@ -58,8 +59,7 @@ def resnet20(input_shape: Shape = (3, 32, 32), classes: int = 10, **settings: An
     He et al. 2016, "Deep residual learning for image recognition", arXiv:1512.03385, section 4.2.
     The paper's own nets for CIFAR take option A (padding with zeros, no parameters): 269,722.
     """
-    start = Input(input_shape)
-    channels = start.output_shape[0]
+    start, channels, classes = checked("resnet20", input_shape, classes)
     node = _conv_bn(start, channels, STAGES[0], 3, 1, "conv1", "bn1")
     node, channels = ReLU(name="relu1")(node), STAGES[0]
     for stage, width in enumerate(STAGES, 1):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.layers import Conv2d, Dense, Flatten, Input, Layer, MaxPool2d, ReLU
+from engine.layers import Conv2d, Dense, Flatten, Layer, MaxPool2d, ReLU
 from engine.model import Model
 from engine.typing import Shape
-from engine.zoo.registry import builder, chain
+from engine.zoo.registry import builder, chain, checked
 
 BLOCKS = ((32, 32), (64, 64))
 """Output channels of the convolutions, block by block."""
@@ -36,6 +36,8 @@ def vgg_small(input_shape: Shape = (3, 32, 32), classes: int = 10, **settings: A
 
     Raises
     ------
+    ConfigurationError
+        If an argument is of the wrong kind.
     ShapeError
         If the input is no picture, or too small.
 
@@ -44,8 +46,8 @@ def vgg_small(input_shape: Shape = (3, 32, 32), classes: int = 10, **settings: A
     Simonyan and Zisserman 2015, "Very deep convolutional networks for large-scale image
     recognition", arXiv:1409.1556, section 2.1: its design at the size of CIFAR's pictures.
     """
-    start = Input(input_shape)
-    channels, number = start.output_shape[0], 0
+    start, channels, classes = checked("vgg_small", input_shape, classes)
+    number = 0
     layers: list[Layer] = []
     for block, widths in enumerate(BLOCKS, 1):
         for width in widths:

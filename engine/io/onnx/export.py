@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from engine.errors import ConfigurationError, StateError
+from engine import arguments
+from engine.errors import ConfigurationError, StateError, shown
 from engine.io.files import write_whole
 from engine.model import Model
 
@@ -59,11 +60,13 @@ def export_onnx(
     https://onnx.ai/onnx/operators
     """
     if not isinstance(model, Model):
-        raise StateError(f"export_onnx: expected a Model, received {type(model).__name__}")
-    if batch != "dynamic" and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
-        raise ConfigurationError(
-            f'export_onnx batch: expected a positive integer or "dynamic", received {batch!r}'
-        )
+        raise StateError(f"export_onnx model: expected a Model, received {shown(model)}")
+    target = arguments.path("export_onnx path", path)
+    if not (isinstance(batch, str) and batch == "dynamic"):
+        if not arguments.is_whole(batch) or not 1 <= batch <= arguments.LARGEST:
+            expected = 'a whole number of at least 1, or "dynamic"'
+            raise arguments.refusal("export_onnx batch", expected, batch)
+        batch = int(batch)
     numbers = sum(parameter.size for parameter in model.parameters.values())
     size = numbers * np.dtype(model.dtype).itemsize
     if size > LARGEST_BYTES:
@@ -73,6 +76,5 @@ def export_onnx(
         )
     from engine.io.onnx.graph import graph_of
 
-    target = Path(path)
     write_whole(target, graph_of(model, opset, batch).SerializeToString())
     return target

@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from engine.errors import ConfigurationError, UnsupportedOperator
+from engine import arguments
+from engine.errors import ConfigurationError, UnsupportedOperator, shown
 from engine.io.onnx.operators import WRITERS, Place
 from engine.model import Model, ModelNode
 from engine.typing import Array, Shape
@@ -31,11 +32,12 @@ def graph_of(model: Model, opset: int, batch: int | str) -> onnx.ModelProto:
         If a layer has no ONNX form.
     """
     newest = onnx.defs.onnx_opset_version()
-    if isinstance(opset, bool) or not isinstance(opset, int) or not LEAST_OPSET <= opset <= newest:
+    if not arguments.is_whole(opset) or not LEAST_OPSET <= opset <= newest:
         raise ConfigurationError(
             f"export_onnx opset: expected {LEAST_OPSET} to {newest} (the newest that onnx "
-            f"{onnx.__version__} knows), received {opset!r}"
+            f"{onnx.__version__} knows), received {shown(opset)}"
         )
+    opset = int(opset)
     rows = _Rows(model)
     for node in model.nodes:
         rows.add(node)
