@@ -31,6 +31,8 @@ LARGEST = 2**31 - 1
 """The greatest size: what is larger fits into no memory, and overflows indices of 32 bits."""
 MOST_STEPS = 2**63 - 1
 """The greatest number of steps, seeds and the like."""
+LONGEST_NAME = 255
+"""Bytes of a file's name: no system in use takes more."""
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_/\-]*")
 """Names of layers and inputs. Without points: ``"conv.weight"`` is the name of a tensor."""
 
@@ -139,8 +141,10 @@ def _range(
     return f"a number {bounds}" if bounds else "a finite number"
 
 
-def several(where: str, value: Any, **bounds: float) -> tuple[float, ...]:
-    """Return one or more numbers, given in order, as floats; `bounds` are those of `number`.
+def several(
+    where: str, value: Any, *, least: float | None = None, below: float | None = None
+) -> tuple[float, ...]:
+    """Return one or more numbers, given in order, as floats; bounds are those of `number`.
 
     Raises
     ------
@@ -150,7 +154,9 @@ def several(where: str, value: Any, **bounds: float) -> tuple[float, ...]:
     items = ordered(where, value, "a sequence of numbers")
     if not items:
         raise refusal(where, "at least one number", value)
-    return tuple(number(f"{where}[{i}]", item, **bounds) for i, item in enumerate(items))
+    return tuple(
+        number(f"{where}[{i}]", item, least=least, below=below) for i, item in enumerate(items)
+    )
 
 
 def flag(where: str, value: Any, advice: str = "") -> bool:
@@ -270,7 +276,7 @@ def instance(
         If it is something else; a class in place of an object gets a text of its own.
     """
     if isinstance(value, kind):
-        return value  # type: ignore[return-value]
+        return value
     if isinstance(value, type) and issubclass(value, kind):
         advice = f"call the class: {value.__name__}(...)"
     raise refusal(where, expected, value, advice)
@@ -300,7 +306,10 @@ def path(where: str, value: Any, expected: str = "the path of a file") -> Path:
     if isinstance(value, (str, os.PathLike)):
         given = os.fspath(value)
         if isinstance(given, str) and given and "\0" not in given:
-            return Path(given)
+            result = Path(given)
+            if all(len(os.fsencode(part)) <= LONGEST_NAME for part in result.parts):
+                return result
+            raise refusal(where, f"{expected}, of names of at most {LONGEST_NAME} bytes", value)
     raise refusal(where, expected, value)
 
 

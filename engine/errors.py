@@ -26,7 +26,7 @@ class _Short(reprlib.Repr):
             return f"<{x.dtype} array of shape {tuple(x.shape)}>" if x.shape else str(x)
         if isinstance(x, int) and x.bit_length() > 4 * LONGEST:
             return f"<an integer of {x.bit_length()} bits>"  # Python itself refuses to print some
-        if type(x).__repr__ is object.__repr__:
+        if getattr(type(x), "__repr__", None) == object.__repr__:
             return f"<{type(x).__name__} object>"
         return super().repr1(x, level)
 
@@ -42,6 +42,10 @@ def shown(value: object) -> str:
 
 class EngineError(Exception):
     """Base of every error the engine raises on purpose; its text is one clear sentence."""
+
+    def __str__(self) -> str:
+        """Return the sentence on one line, also where a name of the user's has several."""
+        return " ".join(super().__str__().splitlines())
 
 
 class ShapeError(EngineError, ValueError):
@@ -96,4 +100,4 @@ class UnknownName(EngineError, KeyError):
 
     def __str__(self) -> str:
         """Return the sentence itself; KeyError alone would show it in quotes."""
-        return self.text
+        return " ".join(self.text.splitlines())

@@ -353,7 +353,7 @@ class CrossEntropyLoss(Loss):
         """Return weighted target probabilities and the factor of each item."""
         if len(prediction) < 2:
             raise ShapeError(
-                f"loss: expected predictions (n, classes), received shape {prediction}"
+                f"loss prediction: expected shape (n, classes), received shape {prediction}"
             )
         classes, items = prediction[1], self.items_shape(prediction)
         if self.weight is not None and len(self.weight) != classes:
@@ -377,12 +377,13 @@ class CrossEntropyLoss(Loss):
             }
         if target.shape != items:
             raise ShapeError(
-                f"loss: expected class indices of shape {items} or probabilities of shape "
-                f"{prediction}, received {target.dtype} of shape {target.shape}"
+                f"loss target: expected class indices of shape {items} or probabilities of shape "
+                f"{prediction}, as the prediction's, received {target.dtype} of shape "
+                f"{target.shape}"
             )
         if target.dtype.kind not in "iu":
             raise DataError(
-                f"loss: expected whole-number class indices, received {target.dtype}; "
+                f"loss target: expected whole-number class indices, received {target.dtype}; "
                 "convert with astype('int64')"
             )
         self.check(target, prediction)
@@ -445,7 +446,7 @@ class _ElementLoss(Loss):
     def _target(self, target: Array, prediction: Shape) -> Array:
         if target.shape != prediction:
             raise ShapeError(
-                f"loss: expected a target of the prediction's shape {prediction}, "
+                f"loss target: expected the prediction's shape {prediction}, "
                 f"received {target.shape}"
             )
         if target.dtype.kind not in "fiub":
@@ -479,8 +480,10 @@ def _checked_factors(where: str, value: Any) -> float | Array | None:
         return None
     if arguments.is_number(value):
         return arguments.number(where, value, least=0)
-    factors = arguments.array(where, value, "a number, or an array of numbers").astype(np.float64)
-    if not factors.size or not (np.isfinite(factors) & (factors >= 0)).all():
+    given = arguments.array(where, value, "a number, or an array of numbers")
+    factors = given.astype(np.float64)
+    good = np.isfinite(factors) & (factors >= 0) & (given.dtype.kind != "b")
+    if not factors.size or not good.all():
         raise ConfigurationError(
             f"{where}: expected finite factors of at least 0, received {shown(value)}"
         )

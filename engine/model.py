@@ -13,14 +13,14 @@ from engine import arguments, config
 from engine import summary as summary_text
 from engine.arguments import Named
 from engine.device import Backend, Buffer, backend_for
-from engine.errors import ConfigurationError, DataError, DtypeError, ShapeError, UnknownName
+from engine.errors import ConfigurationError, DataError, ShapeError, UnknownName, shown
 from engine.guard import Guard, Guards
 from engine.layers.base import Layer, Parameter
 from engine.layers.graph import Input, Node, apply
 from engine.ops.winograd import check_convolution
 from engine.random import check_seed, generator
 from engine.receptive_field import Field, Span, field_of
-from engine.shapes import with_batch
+from engine.shapes import sizes, with_batch
 from engine.typing import Array, Shape
 
 if TYPE_CHECKING:
@@ -142,11 +142,7 @@ class Model:
     ) -> None:
         self.seed, self.device, self._threads = check_seed(seed), device, threads
         self._convolution = check_convolution(convolution)
-        self.dtype = (
-            str(np.dtype(dtype)) if dtype in ("float32", "float64", np.float32, np.float64) else ""
-        )
-        if not self.dtype:
-            raise ConfigurationError(f'dtype: expected "float32" or "float64", received {dtype!r}')
+        self.dtype = _checked_dtype(dtype)
         if layers is not None:
             if inputs is not None or outputs is not None:
                 raise ConfigurationError(
@@ -157,8 +153,8 @@ class Model:
             raise ConfigurationError(
                 "Model: expected a list of layers with input_shape=, or inputs= and outputs="
             )
-        self._inputs = (inputs,) if isinstance(inputs, Node) else tuple(inputs)
-        self._outputs = (outputs,) if isinstance(outputs, Node) else tuple(outputs)
+        self._inputs = _checked_nodes("inputs", inputs)
+        self._outputs = _checked_nodes("outputs", outputs)
         order = _sorted(self._inputs, self._outputs)
         names = _named(order, self._inputs)
         self.nodes = tuple(
@@ -392,7 +388,13 @@ class Model:
             if missing:
                 raise ShapeError(f"model: expected inputs {self.inputs}, {missing[0]} is missing")
             return tuple(x[name] for name in self.inputs)
-        return x if isinstance(x, tuple) else (x,)
+        arrays = x if isinstance(x, tuple) else (x,)
+        if len(arrays) != len(self.inputs):
+            raise ShapeError(
+                f"model: expected {len(self.inputs)} inputs ({', '.join(self.inputs)}), "
+                f"received {len(arrays)}"
+            )
+        return arrays
 
     def check_inputs(self, arrays: Sequence[Any]) -> list[Array]:
         """Return the inputs as arrays of the model's dtype.
@@ -410,14 +412,7 @@ class Model:
         checked: list[Array] = []
         for name, given in zip(self.inputs, arrays, strict=True):
             shape = self._by_name[name].output_shape
-            try:
-                array = np.asarray(given)
-            except ValueError:  # lists of unequal lengths
-                raise ShapeError(
-                    f"{name}: expected {with_batch(shape)}, received lists of unequal lengths"
-                ) from None
-            if array.dtype.kind not in "fiub":
-                raise DtypeError(f"{name}: expected numbers, received {array.dtype}")
+            array = arguments.array(name, given, f"numbers of shape {with_batch(shape)}")
             if array.shape[1:] != shape or array.ndim != len(shape) + 1:
                 hint = "; add a batch axis with x[None]" if array.shape == shape else ""
                 raise ShapeError(
@@ -495,8 +490,21 @@ class Model:
         names : sequence of str
         training : bool
             Whether batch statistics and dropout are in force.
+
+        Raises
+        ------
+        UnknownName, ConfigurationError
+            If there is no such layer, or an argument is of the wrong kind.
+        ShapeError, DtypeError, DataError
+            If `x` does not fit the model.
         """
-        nodes = [self.node(name) for name in ([names] if isinstance(names, str) else names)]
+        wanted = (
+            (names,)
+            if isinstance(names, str)
+            else arguments.ordered("activations names", names, "a sequence of names of layers")
+        )
+        nodes = [self.node(name) for name in wanted]
+        training = arguments.flag("activations training", training)
         arrays = self.check_inputs(self.arrange(x))
         if not len(arrays[0]):
             raise DataError("activations: expected at least one sample, received none")
@@ -515,15 +523,25 @@ class Model:
         grad_output : array, or tuple of arrays for several outputs
             Shape of the prediction.
         training : bool
+
+        Raises
+        ------
+        ShapeError, DtypeError, DataError
+            If `x` or `grad_output` does not fit the model.
+        ConfigurationError
+            If `training` is neither True nor False.
         """
+        training = arguments.flag("gradients training", training)
         arrays = self.check_inputs(self.arrange(x))
         if not len(arrays[0]):
             raise DataError("gradients: expected at least one sample, received none")
         grads = grad_output if isinstance(grad_output, tuple) else (grad_output,)
         if len(grads) != len(self.outputs):
             raise ShapeError(
-                f"gradients: expected {len(self.outputs)} output gradients, received {len(grads)}"
+                f"gradients grad_output: expected {len(self.outputs)} arrays, one for each output, "
+                f"received {len(grads)}"
             )
+        grads = tuple(arguments.array("gradients grad_output", grad) for grad in grads)
         for name, grad in zip(self.outputs, grads, strict=True):
             shape = (len(arrays[0]), *self.node(name).output_shape)
             if np.shape(grad) != shape:
@@ -545,8 +563,9 @@ class Model:
 
 def _chain(layers: Sequence[Layer], input_shape: Shape | None) -> tuple[Node, Node]:
     """Return input and output node of a list of layers."""
+    layers = arguments.ordered("Model layers", layers, "a list of layers")
     if not layers:
-        raise ConfigurationError("Model: expected at least one layer, received an empty list")
+        raise ConfigurationError("Model layers: expected at least one, received an empty list")
     if input_shape is None:
         raise ConfigurationError(
             "Model: a list of layers needs input_shape=, for example (1, 28, 28)"
@@ -554,7 +573,7 @@ def _chain(layers: Sequence[Layer], input_shape: Shape | None) -> tuple[Node, No
     for number, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             raise ConfigurationError(
-                f"Model: expected layers, received {type(layer).__name__} at place {number}"
+                f"Model layers: expected layers, received {shown(layer)} at place {number}"
                 + (
                     "; call the class: " + layer.__name__ + "(...)"
                     if isinstance(layer, type)
@@ -562,7 +581,7 @@ def _chain(layers: Sequence[Layer], input_shape: Shape | None) -> tuple[Node, No
                 )
             )
     counts: dict[str, int] = {}
-    start = node = Input(input_shape)
+    start = node = Input(sizes("Model input_shape", _as_shape(input_shape)))
     node.name = "input"
     for layer in layers:
         kind = type(layer).__name__.lower()
@@ -571,15 +590,41 @@ def _chain(layers: Sequence[Layer], input_shape: Shape | None) -> tuple[Node, No
     return start, node
 
 
+def _as_shape(value: Any) -> Any:
+    """Return a single size as a shape."""
+    return (value,) if arguments.is_whole(value) else value
+
+
+def _checked_dtype(dtype: Any) -> str:
+    """Return the name of a number type, given by name or as NumPy's."""
+    if isinstance(dtype, np.dtype):
+        dtype = dtype.name
+    if isinstance(dtype, type) and issubclass(dtype, (np.float32, np.float64)):
+        dtype = dtype.__name__
+    return arguments.choice("dtype", dtype, ("float32", "float64"))
+
+
+def _checked_nodes(what: str, nodes: Any) -> tuple[Node, ...]:
+    """Return the nodes that a model begins or ends with."""
+    given = (nodes,) if isinstance(nodes, Node) else nodes
+    expected = "a node, or a sequence of nodes"
+    found = arguments.ordered(f"Model {what}", given, expected)
+    if not found:
+        raise arguments.refusal(f"Model {what}", "at least one node", nodes)
+    for node in found:
+        arguments.instance(f"Model {what}", node, Node, "nodes, from Input(...) or a layer")
+        if what == "inputs" and node.layer is not None:
+            raise ConfigurationError(
+                f"Model inputs: expected nodes made by Input(...), received the output of "
+                f"{node.label}; begin a model of the second half with an Input of its own"
+            )
+    if what == "inputs" and len(set(found)) < len(found):
+        raise ConfigurationError("Model inputs: expected every node once, received one twice")
+    return found
+
+
 def _sorted(inputs: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:
     """Return all nodes that the outputs need, inputs first, every node after what it reads."""
-    for node in (*inputs, *outputs):
-        if not isinstance(node, Node):
-            raise ConfigurationError(
-                f"Model: expected nodes as inputs and outputs, received {type(node).__name__}"
-            )
-    if not inputs or not outputs:
-        raise ConfigurationError("Model: expected at least one input and one output")
     order: list[Node] = list(inputs)
     done = {id(node) for node in inputs}
     for output in outputs:

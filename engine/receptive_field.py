@@ -87,6 +87,7 @@ def box_of(field: Field, index: Index, image: Shape) -> Box:
     ConfigurationError
         If `index` is no place or `image` no shape.
     """
+    _check_field("box_of field", field)
     place, shape = arguments.index("box_of index", index), sizes("box_of image", image)
     if field is None or len(place) < 4:
         height, width = (shape[1], shape[2]) if len(shape) == 3 else (1, shape[-1])
@@ -102,10 +103,27 @@ def box_of(field: Field, index: Index, image: Shape) -> Box:
 
 
 def size_text(field: Field) -> str:
-    """Return ``14x14``, or ``all``."""
+    """Return ``14x14``, or ``all``.
+
+    Raises
+    ------
+    ConfigurationError
+        If `field` is none.
+    """
+    _check_field("size_text field", field)
     if field is None:
         return "all"
     return "×".join(str(span.high - span.low + 1) for span in field)
+
+
+def _check_field(where: str, field: object) -> None:
+    """Refuse what is no field of a node."""
+    if field is not None and not (
+        isinstance(field, tuple)
+        and len(field) == 2
+        and all(isinstance(span, Span) for span in field)
+    ):
+        raise arguments.refusal(where, "a field from Model.receptive_fields(), or None", field)
 
 
 Fields = Mapping[str, Field]

@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from engine import arguments, config, metrics
+from engine.arguments import MOST_STEPS
 from engine.data import DataLoader
 from engine.data.sources import as_batches, as_dataset, batches_of, is_loader, length
 from engine.errors import ConfigurationError, DataError, ShapeError, StateError
@@ -36,6 +37,8 @@ from engine.program import Moments, Program
 from engine.typing import Array
 
 Listener = Callable[[Event], None]
+A_LOSS = "a loss such as CrossEntropyLoss()"
+AN_OPTIMIZER = "an optimiser such as SGD(0.01)"
 
 
 class Examples(Protocol):
@@ -148,17 +151,9 @@ class Scheduler:
     def __init__(
         self, model: Model, loss: Loss, optimizer: Optimizer, convolution: str | None = None
     ) -> None:
-        for name, value, kind in (
-            ("model", model, Model),
-            ("loss", loss, Loss),
-            ("optimizer", optimizer, Optimizer),
-        ):
-            if not isinstance(value, kind):
-                hint = f"; call the class: {value.__name__}()" if isinstance(value, type) else ""
-                raise ConfigurationError(
-                    f"Scheduler: expected a {kind.__name__} as {name}, "
-                    f"received {type(value).__name__}{hint}"
-                )
+        arguments.instance("Scheduler model", model, Model, "a Model")
+        arguments.instance("Scheduler loss", loss, Loss, A_LOSS)
+        arguments.instance("Scheduler optimizer", optimizer, Optimizer, AN_OPTIMIZER)
         if convolution is not None:
             model.convolution = convolution
         self._model, self._loss, self._optimizer = model, loss, optimizer
@@ -221,11 +216,7 @@ class Scheduler:
 
     @loss.setter
     def loss(self, value: Loss) -> None:
-        if not isinstance(value, Loss):
-            raise ConfigurationError(
-                f"scheduler.loss: expected a Loss, received {type(value).__name__}"
-            )
-        self._loss = value
+        self._loss = arguments.instance("scheduler.loss", value, Loss, A_LOSS)
         config.note_change()
 
     @property
@@ -235,10 +226,7 @@ class Scheduler:
 
     @optimizer.setter
     def optimizer(self, value: Optimizer) -> None:
-        if not isinstance(value, Optimizer):
-            raise ConfigurationError(
-                f"scheduler.optimizer: expected an Optimizer, received {type(value).__name__}"
-            )
+        arguments.instance("scheduler.optimizer", value, Optimizer, AN_OPTIMIZER)
         with self.model.guard.changing():
             self._optimizer = value
             self.moments_since = self.global_step
@@ -269,7 +257,14 @@ class Scheduler:
     # -- listening and controlling -----------------------------------------------------------
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with every event, in the running thread; return what ends that."""
+        """Call `listener` with every event, in the running thread; return what ends that.
+
+        Raises
+        ------
+        ConfigurationError
+            If it cannot be called.
+        """
+        arguments.function("listen listener", listener, "a function of an event")
         self._listeners.append(listener)
 
         def unsubscribe() -> None:
@@ -337,10 +332,10 @@ class Scheduler:
     def load_batch(self, program: Program, x: Any, y: Any) -> None:
         """Write a batch and this step's rates into a program."""
         inputs = self.model.check_inputs(self.model.arrange(x))
-        count = length(y)
+        count = length(y, "batch y")
         if len(inputs[0]) != count:
             raise ShapeError(
-                f"batch: expected as many targets as samples ({len(inputs[0])}), received {count}"
+                f"batch y: expected as many targets as samples ({len(inputs[0])}), received {count}"
             )
         loss, optimizer = self._in_force
         step = self.global_step
@@ -378,8 +373,8 @@ class Scheduler:
     def _program_for(self, x: Any) -> Program:
         """Return the program of a batch's size."""
         samples = self.model.arrange(x)[0]
-        if not length(samples):
-            raise DataError("step: expected at least one sample, received none")
+        if not length(samples, "batch x"):
+            raise DataError("step x: expected at least one sample, received none")
         self._current = self.program(length(samples))
         return self._current
 
@@ -518,25 +513,21 @@ class Scheduler:
             If this scheduler is training already.
         """
         for name, count in (("epochs", epochs), ("steps", steps)):
-            is_whole = isinstance(count, (int, np.integer)) and not isinstance(count, bool)
-            if count is not None and (not is_whole or count < 0):
-                raise ConfigurationError(
-                    f"fit {name}: expected a whole number of at least 0, received {count!r}"
-                )
+            if count is not None:
+                arguments.whole(f"fit {name}", count, 0, MOST_STEPS)
+        arguments.whole("fit batch_size", batch_size, 1)
         if epochs is not None and steps is not None:
             raise ConfigurationError("fit: give epochs or steps, not both")
-        if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
-            raise ConfigurationError(
-                f"fit early_stopping: expected EarlyStopping(...), received {early_stopping!r}"
-            )
+        if early_stopping is not None:
+            expected = "EarlyStopping(...) or None"
+            arguments.instance("fit early_stopping", early_stopping, EarlyStopping, expected)
         if early_stopping is not None and validation is None:
             raise ConfigurationError("fit: early_stopping needs a validation set")
-        listeners = (callbacks,) if callable(callbacks) else tuple(callbacks)
+        expected = "a sequence of functions of an event"
+        given = (callbacks,) if callable(callbacks) else callbacks
+        listeners = arguments.ordered("fit callbacks", given, expected)
         for listener in listeners:
-            if not callable(listener):
-                raise ConfigurationError(
-                    f"fit callbacks: expected functions of an event, received {listener!r}"
-                )
+            arguments.function("fit callbacks", listener, "functions of an event")
         loader = self._loader(data, targets, batch_size)
         checked = (
             None

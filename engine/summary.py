@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from engine.arguments import refusal
 from engine.receptive_field import size_text
 from engine.shapes import with_batch
 
@@ -14,8 +15,21 @@ if TYPE_CHECKING:
 HEADS = ("name", "layer", "output shape", "parameters", "multiply-adds", "receptive field")
 
 
+def _check_model(where: str, model: object) -> None:
+    """Refuse what is no model; importing `Model` here would go round in a circle."""
+    if not hasattr(model, "receptive_fields"):
+        raise refusal(where, "a Model", model)
+
+
 def rows(model: Model) -> list[tuple[str, str, str, int, int, str]]:
-    """Return one row per node: name, layer, shape, parameters, multiply-adds, receptive field."""
+    """Return one row per node: name, layer, shape, parameters, multiply-adds, receptive field.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no model.
+    """
+    _check_model("summary rows model", model)
     fields, result, counted = model.receptive_fields(), [], set()
     for node in model.nodes:
         parameters = multiply_adds = 0
@@ -34,7 +48,14 @@ def rows(model: Model) -> list[tuple[str, str, str, int, int, str]]:
 
 
 def table(model: Model) -> str:
-    """Return the summary as text with aligned columns and totals."""
+    """Return the summary as text with aligned columns and totals.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no model.
+    """
+    _check_model("summary table model", model)
     data = rows(model)
     cells = [
         (name, kind, shape, f"{parameters:,}", f"{multiply_adds:,}", field)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from engine.data.dataset import Dataset
-from engine.errors import DataError, ShapeError
+from engine.errors import ConfigurationError, DataError, ShapeError, shown
 
 
 def is_loader(data: Any) -> bool:
@@ -36,8 +36,7 @@ def length(samples: Any, what: str = "batch") -> int:
         return len(first)
     except TypeError:
         raise ShapeError(
-            f"{what}: expected an array with a first axis of samples, "
-            f"received {type(first).__name__} ({first!r:.60})"
+            f"{what}: expected an array with a first axis of samples, received {shown(first)}"
         ) from None
 
 
@@ -58,6 +57,11 @@ def as_dataset(data: Any, targets: Any, who: str) -> Any:
     DataError, ShapeError, DtypeError
         If `data` is nothing that has samples and targets; the text begins with `who`.
     """
+    if targets is not None and (is_dataset(data) or is_loader(data)):
+        raise ConfigurationError(
+            f"{who} targets: expected none, since {type(data).__name__} has its own, "
+            f"received {shown(targets)}"
+        )
     if targets is not None:
         return Dataset(data, targets)
     if is_dataset(data):
@@ -65,7 +69,7 @@ def as_dataset(data: Any, targets: Any, who: str) -> Any:
     if isinstance(data, (tuple, list)) and len(data) == 2:
         return Dataset(*data)
     raise DataError(
-        f"{who}: expected a DataLoader, a Dataset or a pair (x, y), received {type(data).__name__}"
+        f"{who} data: expected a DataLoader, a Dataset or a pair (x, y), received {shown(data)}"
     )
 
 

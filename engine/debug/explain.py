@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.debug.tape import Tape
 from engine.device import replay
-from engine.errors import ShapeError, StateError, UnknownName
+from engine.errors import ShapeError, StateError, UnknownName, shown
 from engine.explanation import Explanation, Operand, Stage, Terms
 from engine.layers.base import Layer
 from engine.ops.base import View
@@ -50,7 +50,8 @@ class Explainer:
             have = [op.results for op in program.operations if op.layer == layer]
             names = ", ".join(name for results in have for name in results) or "nothing"
             raise StateError(
-                f"{layer}: this program does not compute {result!r}; it computes {names}"
+                f"{layer} tensor: this program does not compute {shown(result)}; it computes "
+                f"{names}"
                 + (
                     ""
                     if program.loss

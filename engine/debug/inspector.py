@@ -17,11 +17,12 @@ from engine.debug.navigation import Inside
 from engine.debug.position import Position
 from engine.debug.stack import Frame, frames
 from engine.debug.tape import Tape
-from engine.errors import EngineError, StateError
+from engine.errors import EngineError, ShapeError, StateError, shown
 from engine.explanation import Explanation
 from engine.program import Operation, Program
 from engine.receptive_field import Box, box_of
 from engine.scheduler import Scheduler
+from engine.shapes import with_batch
 from engine.typing import PHASES, Array, Index, Phase
 
 P = ParamSpec("P")
@@ -400,9 +401,17 @@ class Inspector:
 
         Raises
         ------
-        UnknownName, ConfigurationError
-            If there is no such layer, or `index` is no place.
+        UnknownName, ConfigurationError, ShapeError
+            If there is no such layer, or `index` is no place in its output.
         """
         node = self.model.node(layer)
         place = arguments.index("receptive_field index", index)
+        shape = node.output_shape
+        if len(place) != len(shape) + 1 or any(
+            not 0 <= i < size for i, size in zip(place[1:], shape, strict=True)
+        ):
+            raise ShapeError(
+                f"receptive_field index: expected a place within {layer}'s {with_batch(shape)}, "
+                f"received {shown(place)}"
+            )
         return box_of(self._fields[node.name], place, self.model.input_shape)

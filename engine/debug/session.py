@@ -288,7 +288,7 @@ class Session(Stepper):
             raise StateError(
                 "replace_images: only a forward session has images to replace; this one trains"
             )
-        self._tape.replace_images(arguments.array("replace_images images", images))
+        self._tape.replace_images(images)
         self._explained = None
 
 

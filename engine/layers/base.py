@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from engine import arguments
+from engine import arguments, regularizers
 from engine.config import Configurable, call_text, encode, note_change
 from engine.device import Arena, Buffer, Role
 from engine.errors import ConfigurationError, ShapeError, StateError
@@ -96,11 +96,8 @@ class Parameter:
 
     @regularizer.setter
     def regularizer(self, value: Regularizer | None) -> None:
-        if value is not None and not isinstance(value, Regularizer):
-            raise ConfigurationError(
-                f"{self._name or 'parameter'}.regularizer: expected L1(...), L2(...) or None, "
-                f"received {value!r}"
-            )
+        where = f"{self._name or 'parameter'}.regularizer"
+        value = regularizers.checked(where, value)
         self._regularizer = value
         note_change()
 
@@ -111,11 +108,8 @@ class Parameter:
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        if not isinstance(value, (bool, np.bool_)):
-            raise ConfigurationError(
-                f"{self._name or 'parameter'}.trainable: expected True or False, received {value!r}"
-            )
-        self._trainable = bool(value)
+        value = arguments.flag(f"{self._name or 'parameter'}.trainable", value)
+        self._trainable = value
         note_change()
 
     @property

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine import arguments
 from engine.device import Buffer, Launch, replay
-from engine.errors import ConfigurationError
 from engine.explanation import Explanation, Stage
 from engine.kernels.scalar import CHUNKS
 from engine.kernels.settings import WinogradChunks, WinogradKernels, WinogradTiles
@@ -55,10 +55,7 @@ def check_convolution(value: str) -> str:
     ConfigurationError
         If it does not.
     """
-    if value not in CONVOLUTIONS:
-        names = ", ".join(f'"{name}"' for name in CONVOLUTIONS)
-        raise ConfigurationError(f"convolution: expected one of {names}, received {value!r}")
-    return value
+    return arguments.choice("convolution", value, CONVOLUTIONS)
 
 
 def tile_for(op: Conv2d, convolution: str, result: str, x: Shape) -> int:

@@ -253,10 +253,12 @@ def test_a_failed_export_leaves_the_old_file(tmp_path: Path, monkeypatch: Any) -
 
 def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, path = chain("relu"), tmp_path / "net.onnx"
-    with pytest.raises(StateError, match="expected a Model, received.*Scheduler"):
+    with pytest.raises(StateError, match=r"expected a Model, received.*Scheduler"):
         export_onnx(Scheduler(model, CrossEntropyLoss(), SGD()), path)  # type: ignore[arg-type]
     for batch in (0, -1, True, 2.0, "any"):
-        with pytest.raises(ConfigurationError, match="batch: expected a whole number of at least 1, or"):
+        with pytest.raises(
+            ConfigurationError, match="batch: expected a whole number of at least 1, or"
+        ):
             export_onnx(model, path, batch=batch)  # type: ignore[arg-type]
     for opset in (LEAST_OPSET - 1, 1000, True, "17"):
         with pytest.raises(ConfigurationError, match=f"opset: expected {LEAST_OPSET} to "):
