@@ -51,15 +51,10 @@ class _Pool2d(Op):
         return channels, *size
 
     def _check_padding(self, reach: Reach) -> None:
-        """Refuse padding beyond half of what the window spans, as PyTorch does.
-
-        What ``"same"`` adds is never too much by itself, only uneven.
-        """
+        """Refuse padding beyond half of what the window spans, as PyTorch does."""
         spans = [extent(k, d) for k, d in zip(self.kernel, self.dilation, strict=True)]
         most = (spans[0] // 2, spans[1] // 2)
-        if self.padding != "same" and any(
-            p > m for p, m in zip(reach.padding, most * 2, strict=True)
-        ):
+        if any(p > m for p, m in zip(reach.padding, most * 2, strict=True)):
             raise ShapeError(
                 f"padding {reach.padding} is more than half of the {spans[0]}x{spans[1]} pixels "
                 f"that the window spans, so some windows would lie in the padding alone; use at "
