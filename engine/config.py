@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from engine.errors import ConfigurationError, FormatError, shown
+from engine.errors import ConfigurationError, DtypeError, FormatError, shown
 
 WRITTEN_OUT = 16
 """Numbers of a setting that a text shows; more are described."""
@@ -149,7 +149,13 @@ def _setting_text(value: Any) -> str:
 
 
 def encode(value: Any) -> Any:
-    """Return `value` as JSON-able data; configurable objects become ``{"type", "config"}``."""
+    """Return `value` as JSON-able data; configurable objects become ``{"type", "config"}``.
+
+    Raises
+    ------
+    DtypeError
+        If there is no such form of it.
+    """
     if isinstance(value, Configurable):
         return {"type": type(value).__name__, "config": value.config()}
     if isinstance(value, np.generic):
@@ -160,7 +166,10 @@ def encode(value: Any) -> Any:
         return [encode(item) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise TypeError(f"a {type(value).__name__} cannot be written to a run file: {value!r}")
+    raise DtypeError(
+        f"save: expected settings of numbers, texts and objects with settings, received "
+        f"{shown(value)}, which cannot be written to a run file"
+    )
 
 
 def decode(data: Any) -> Any:

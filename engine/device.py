@@ -13,7 +13,7 @@ import threading
 from collections.abc import Sequence
 
 from engine import arguments
-from engine.errors import ConfigurationError, DeviceError
+from engine.errors import DeviceError
 from engine.kernels import replay
 from engine.kernels.launch import (
     Arena,
@@ -140,15 +140,11 @@ def compile_kernels(
     DeviceError
         If a kernel cannot be compiled.
     """
-    unknown = set(dtypes) - {"float32", "float64"}
-    if unknown:
-        raise ConfigurationError(
-            f'dtypes: expected "float32" or "float64", received {", ".join(sorted(unknown))!r}'
-        )
-    if processes is not None and processes < 1:
-        raise ConfigurationError(
-            f"processes: expected at least 1, received {processes}; leave it out for one per core"
-        )
+    for dtype in arguments.ordered("compile_kernels dtypes", dtypes, "a sequence of dtypes"):
+        arguments.choice("compile_kernels dtypes", dtype, ("float32", "float64"))
+    if processes is not None:
+        processes = arguments.whole("compile_kernels processes", processes, 1)
+    arguments.flag("compile_kernels background", background)
     from engine.kernels.cpu.backend import compile_all
 
     return compile_all(dtypes, processes, progress, stop, background)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine import arguments
+from engine.arguments import MOST_STEPS
 from engine.debug.inspector import Inspector, Reason, Stop
 from engine.debug.position import Position
 from engine.debug.tape import Tape
@@ -260,11 +261,15 @@ def _check_position(position: object) -> None:
     inner = (position.sample, position.channel, position.y, position.x, position.term)
     names = (position.phase, position.tensor)
     if not (
-        all(arguments.is_whole(part) for part in needed)
-        and all(part is None or arguments.is_whole(part) for part in inner)
+        all(_is_place(part) for part in needed)
+        and all(part is None or _is_place(part) for part in inner)
         and all(part is None or isinstance(part, str) for part in names)
     ):
         raise StateError(
             "run_to position: expected whole numbers and names in its fields, received "
             f"{shown(position)}; take one from session.position"
         )
+
+
+def _is_place(part: object) -> bool:
+    return arguments.is_whole(part) and abs(part) <= MOST_STEPS

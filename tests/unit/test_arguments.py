@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,29 @@ def test_numbers_of_numpy_are_numbers() -> None:
     assert Input((np.int64(3), np.uint8(4))).output_shape == (3, 4)
     why = session().explain(layer="conv", index=np.unravel_index(7, (1, 3, 3, 4)))
     assert why.index == (0, 0, 1, 3)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"epoch": "a"},
+        {"batch": 0.5},
+        {"operation": None},
+        {"operation": True},
+        {"sample": [1]},
+        {"term": np.zeros(3)},
+        {"phase": 3},
+        {"tensor": b"a"},
+        {"epoch": 10**30},
+        {"operation": 10**5000},
+        {"operation": -1},
+    ],
+)
+def test_a_position_of_nonsense_is_refused(fields: dict[str, Any]) -> None:
+    one = session()
+    with pytest.raises(EngineError, match="run_to") as caught:
+        one.run_to(replace(one.position, **fields))
+    assert "\n" not in str(caught.value)
 
 
 # -- initialisers by name --------------------------------------------------------------------------
