@@ -221,8 +221,8 @@ def choice(where: str, value: Any, choices: Iterable[str]) -> str:
     words = tuple(choices)
     if isinstance(value, str) and value in words:
         return str(value)
-    listed = ", ".join(f'"{word}"' for word in words[:-1])
-    expected = f'{listed} or "{words[-1]}"' if listed else f'"{words[-1]}"'
+    quoted = [f'"{word}"' for word in words]
+    expected = " or ".join(quoted) if len(words) < 3 else f"one of {', '.join(quoted)}"
     raise refusal(where, expected, value)
 
 

@@ -68,7 +68,7 @@ WRONG: list[tuple[str, str]] = [
     ("step {run} --keys n --when import", "condition 'import'"),
     (
         "step {run} --keys n --layer conv1 --index 0,0",
-        "pick: expected an index within conv1's shape",
+        "pick index: expected a place within conv1's shape",
     ),
     ("info", "Missing argument 'RUN'"),
     ("info {npz}", "{npz}"),
