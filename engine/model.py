@@ -228,7 +228,13 @@ class Model:
             arena.commit()
         for parameter in fresh:
             draws = generator(self.seed, "init", parameter.name)
-            parameter.attached().write(parameter.initializer(parameter.shape, draws))
+            first = np.asarray(parameter.initializer(parameter.shape, draws))
+            if first.shape != parameter.shape:
+                raise ShapeError(
+                    f"{parameter.name}: expected its initializer to give shape "
+                    f"{parameter.shape}, received {first.shape}"
+                )
+            parameter.attached().write(first)
         for buffer, first in fresh_state:
             buffer.write(first)
 

@@ -16,7 +16,7 @@ from engine.kernels import scalar
 from engine.kernels.settings import AdamSettings, SgdSettings
 from engine.ops.base import View
 from engine.ops.explaining import elementwise
-from engine.schedules import ConstantRate, Schedule
+from engine.schedules import Schedule
 from engine.typing import Index
 
 RATES = 4
@@ -49,9 +49,18 @@ class Optimizer(Configurable):
             arguments.instance(where, learning_rate, Schedule, expected)
 
     def rate(self, step: int) -> float:
-        """Return the learning rate of a step, counted from 0."""
+        """Return the learning rate of a step, counted from 0.
+
+        Raises
+        ------
+        ConfigurationError
+            If a schedule of the user's own gives no rate.
+        """
         schedule = self.learning_rate
-        return schedule(step) if isinstance(schedule, Schedule) else ConstantRate(schedule)(step)
+        if not isinstance(schedule, Schedule):
+            return schedule
+        rate = schedule(step)
+        return arguments.number(f"learning_rate of step {step}", rate, least=0)
 
     @abstractmethod
     def rates(self, step: int, updates: int | None = None) -> tuple[float, ...]:

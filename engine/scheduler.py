@@ -30,6 +30,7 @@ from engine.events import (
     StepFinished,
 )
 from engine.history import History
+from engine.layers.norm import single_value_norms, single_value_problem
 from engine.losses import Loss
 from engine.model import PREDICT_BATCH, Model
 from engine.optimizers import Optimizer
@@ -313,6 +314,12 @@ class Scheduler:
         """Return the training program for a batch size, made on first use."""
         self._renew()
         if batch not in self._programs:
+            alone = single_value_norms(self.model.nodes, batch)
+            if alone:
+                raise DataError(
+                    f"batch: expected at least 2 samples, received {batch}; {', '.join(alone)} "
+                    "would learn nothing from one value per channel"
+                )
             if len(self._programs) >= 4:
                 self._programs.pop(next(iter(self._programs)))
             loss, optimizer = self._in_force
@@ -535,6 +542,14 @@ class Scheduler:
             else as_batches(validation, None, "fit validation", PREDICT_BATCH)
         )
         self._check_data(loader.dataset, "training set")
+        problem = single_value_problem(
+            self.model.nodes,
+            len(loader.dataset),
+            getattr(loader, "batch_size", batch_size),
+            bool(getattr(loader, "drop_last", False)),
+        )
+        if problem is not None:
+            raise DataError(f"fit: {problem}")
         if checked is not None:
             self._check_data(checked.dataset, "validation set")
         with self.exclusive("fit"), contextlib.ExitStack() as ending:

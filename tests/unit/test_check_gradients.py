@@ -34,14 +34,14 @@ def test_right_gradients_pass_and_nothing_is_changed(training: bool) -> None:
 
 def test_one_wrong_gradient_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     model = small()
-    right = model.gradients
+    right = Model.gradients
 
     def wrong(*arguments: Any, **settings: Any) -> Any:
         found = right(*arguments, **settings)
         bent = found.parameters["conv.weight"] * 1.01
         return replace(found, parameters={**found.parameters, "conv.weight": bent})
 
-    monkeypatch.setattr(model, "gradients", wrong)
+    monkeypatch.setattr(Model, "gradients", wrong)
     assert check_gradients(model, IMAGES).relative_error > 1e-5
 
 

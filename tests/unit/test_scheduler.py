@@ -22,12 +22,12 @@ from engine.events import (
     Resumed,
     StepFinished,
 )
-from engine.layers import Conv2d, Dense, Flatten, ReLU
+from engine.layers import BatchNorm2d, Conv2d, Dense, Flatten, ReLU
 from engine.losses import CrossEntropyLoss, MSELoss
 from engine.optimizers import SGD
 from engine.regularizers import L1, L2
 from engine.scheduler import EarlyStopping
-from engine.schedules import StepDecay
+from engine.schedules import Schedule, StepDecay
 from tests import reference as ref
 from tests.building import bits_of, weights_of
 from tests.debug.runs import tiny_data, tiny_loader, tiny_scheduler
@@ -424,3 +424,32 @@ def test_labels_out_of_range_are_found_before_the_first_step() -> None:
     with pytest.raises(DataError, match=r"labels 0 to 9 .* received 12 at sample 33"):
         scheduler.fit(DataLoader(data, batch_size=8))
     assert scheduler.global_step == 0
+
+
+def test_batches_of_one_value_per_channel_are_refused_before_the_first_step():
+    model = Model(
+        [Conv2d(1, 2, 4), BatchNorm2d(2, name="bn"), Flatten(), Dense(2, 2)],
+        input_shape=(1, 4, 4),
+        device="cpu",
+    )
+    run = Scheduler(model, CrossEntropyLoss(), SGD(0.1))
+    data = Dataset(np.zeros((65, 1, 4, 4), np.float32), np.zeros(65, np.int64))
+    with pytest.raises(DataError, match="drop_last=True") as caught:
+        run.fit(DataLoader(data, batch_size=64))
+    assert "bn" in str(caught.value)
+    with pytest.raises(DataError, match="at least 2 samples"):
+        run.step(data.x[:1], data.y[:1])
+    assert run.global_step == 0
+    run.fit(DataLoader(data, batch_size=64, drop_last=True))
+    run.step(data.x[:2], data.y[:2])
+
+
+def test_a_schedule_of_ones_own_that_gives_no_rate_is_named():
+    class Falling(Schedule):
+        def __call__(self, step: int) -> float:
+            return 0.1 - step
+
+    run = tiny_scheduler()
+    run.optimizer = SGD(Falling())
+    with pytest.raises(ConfigurationError, match="learning_rate of step 1"):
+        run.fit(tiny_loader(), steps=3)
