@@ -95,6 +95,17 @@ class DataLoader:
             f"drop_last={self.drop_last}, seed={self.seed}, transform={list(self.transform)!r})"
         )
 
+    @property
+    def last_batch_size(self) -> int:
+        """Samples in the last batch of an epoch; `batch_size` where all are full."""
+        rest = len(self.dataset) % self.batch_size
+        return rest if rest and not self.drop_last else self.batch_size
+
+    @property
+    def preprocessing(self) -> tuple[Transform, ...]:
+        """The transforms that draw nothing: what every other picture of the model needs too."""
+        return transforms.preprocessing(self.transform)
+
     def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Array, Array]]:
         """Yield the batches of one epoch from number `start` on; `self.epoch` stays as it is.
 
@@ -211,8 +222,8 @@ class DataLoader:
         Returns
         -------
         dict
-            ``batch_size shuffle drop_last seed transform samples fingerprint``; the last two
-            describe the dataset.
+            ``batch_size shuffle drop_last seed transform samples fingerprint classes``; the last
+            three describe the dataset.
         """
         return {
             "batch_size": self.batch_size,
@@ -222,6 +233,7 @@ class DataLoader:
             "transform": [transforms.to_config(transform) for transform in self.transform],
             "samples": len(self.dataset),
             "fingerprint": self.dataset.fingerprint(),
+            "classes": None if self.dataset.classes is None else list(self.dataset.classes),
         }
 
     @classmethod
