@@ -208,6 +208,39 @@ class Dataset:
         """Return the same set with more `notes`."""
         return self._with(self.x, self.y, notes) if notes else self
 
+    def with_classes(self, classes: Sequence[str]) -> Dataset:
+        """Return the same samples with their labels numbered in the order of other names.
+
+        Parameters
+        ----------
+        classes : sequence of str
+            Those of the set that this one belongs to. It may have more of them.
+
+        Raises
+        ------
+        ConfigurationError
+            If this set has no names of classes.
+        DataError
+            If a class that occurs here is none of them.
+        """
+        if self.classes is None or len(self.targets) != 1 or self.targets[0].dtype != np.int64:
+            raise ConfigurationError(
+                "with_classes: this set has no names of classes to go by; give Dataset its classes"
+            )
+        labels, names = self.targets[0], tuple(classes)
+        places = {name: number for number, name in enumerate(names)}
+        used = [self.classes[label] for label in np.unique(labels) if label >= 0]
+        unknown = [name for name in used if name not in places]
+        if unknown:
+            raise DataError(
+                f"with_classes: expected classes among {parts.listed(names)}, received "
+                f"{parts.listed(unknown)}"
+            )
+        table = np.array([places.get(name, -1) for name in self.classes], np.int64)
+        numbers = np.where(labels >= 0, table[np.maximum(labels, 0)], labels)
+        y = parts.mapped(lambda _: numbers, self._y)
+        return Dataset(self.x, y, names, name=self.name, notes=self.notes)
+
     def _with(self, x: Any, y: Any, notes: Sequence[str] = ()) -> Dataset:
         return Dataset(x, y, self.classes, name=self.name, notes=(*self.notes, *notes))
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine.typing import Array, Shape
 
 Arrays = Array | tuple[Array, ...] | dict[str, Array]
 """One array, a tuple in the order of a model's inputs or outputs, or a dict by their names."""
+
+
+NAMED = 5
+"""So many names stand in a sentence."""
 
 
 def is_several(values: Any) -> bool:
@@ -50,6 +54,12 @@ def mapped(change: Callable[[Array], Any], values: Arrays) -> Any:
 def called(name: str, key: Any) -> str:
     """Return ``x``, ``x[0]`` or ``x['tokens']``: how a reader would write it."""
     return name if key is None else f"{name}[{key!r}]"
+
+
+def listed(names: Sequence[Any]) -> str:
+    """Return the first few names, and how many more there are."""
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return ", ".join(str(name) for name in names[:NAMED]) + more
 
 
 def shape_of(array: Array) -> Shape:

@@ -10,15 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from engine.data.parts import listed
 from engine.errors import ConfigurationError, DataError
 from engine.random import generator
 from engine.typing import Array
 
-CLOSE = 1e-9
-"""Shares whose sum is so near to 1 leave nothing over: 0.7 + 0.2 + 0.1 is not quite 1."""
 NO_NOTES: tuple[str, ...] = ()
-NAMED = 3
-"""So many classes are named in a sentence."""
 
 
 def sizes(shares: Sequence[Any], count: int) -> list[int]:
@@ -41,8 +38,8 @@ def sizes(shares: Sequence[Any], count: int) -> list[int]:
     ends, total = [0], 0.0
     for share in shares:
         total += _samples(share, count)
-        # Rounding where a part ends, not how long it is, lets no sample get lost.
-        ends.append(count if abs(total / count - 1) < CLOSE else math.floor(total + 0.5))
+        # Rounding where a part ends, not how long it is, loses no sample to 0.7 + 0.2 + 0.1.
+        ends.append(math.floor(total + 0.5))
     if ends[-1] > count:
         raise DataError(
             f"split: the parts {', '.join(map(str, shares))} ask for {ends[-1]:,} of {count:,} "
@@ -156,10 +153,9 @@ def _notes(known: Array, counts: Array, names: Sequence[str] | None) -> tuple[st
         return ()
     texts = [
         f"{repr(names[known[c]]) if names is not None else known[c]} ({counts[c].sum()})"
-        for c in missing[:NAMED]
+        for c in missing
     ]
-    more = f" and {missing.size - NAMED} more" if missing.size > NAMED else ""
     return (
         f"split: too few samples to be in all {counts.shape[1]} sets have the classes "
-        f"{', '.join(texts)}{more}",
+        f"{listed(texts)}",
     )

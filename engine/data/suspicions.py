@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.data.parts import listed
 from engine.typing import Array
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ LARGE = 10.0
 """Inputs beyond this make the first steps of training huge; normalised data rarely reach 5."""
 UNEVEN = 10
 """A class with so many times fewer samples than another is hardly learnt."""
-NAMED = 5
-"""So many classes or columns are named in a sentence."""
 MANY_LABELS = 20
 """Fewer different labels than this are never taken for numbers of rows."""
 PROBE = 64
@@ -62,14 +61,14 @@ def _numbering(name: str, counts: dict[Any, int]) -> Iterator[str]:
     """Yield what is wrong with how classes are numbered."""
     missing = [key for key, count in counts.items() if not count]
     if missing:
-        yield f"no sample of {len(missing)} of {len(counts)} classes: {_listed(missing)}"
+        yield f"no sample of {len(missing)} of {len(counts)} classes: {listed(missing)}"
     numbers = sorted(key for key in counts if isinstance(key, int))
     if not numbers:
         return
     negative = [key for key in numbers if key < 0]
     if negative:
         yield (
-            f"{name} has labels below 0 ({_listed(negative)}); classes are numbered from 0, only "
+            f"{name} has labels below 0 ({listed(negative)}); classes are numbered from 0, only "
             "a loss's ignore_index may stand there"
         )
     if len(negative) == len(numbers):
@@ -81,7 +80,13 @@ def _numbering(name: str, counts: dict[Any, int]) -> Iterator[str]:
             f"labels run from 1 to {last}, and classes are numbered from 0: a model needs "
             f"{last + 1} outputs for them, {last} for {name} - 1"
         )
-    elif last + 1 > positive:
+        return
+    gaps = last + 1 - positive
+    if 0 < gaps <= positive:
+        present = set(numbers)
+        absent = [number for number in range(last + 1) if number not in present]
+        yield f"no sample of {gaps} of {last + 1} classes: {listed(absent)}"
+    elif gaps:
         yield (
             f"labels run up to {last} but only {positive} of those {last + 1} classes have "
             "samples; np.unique(labels, return_inverse=True) numbers them without gaps"
@@ -156,7 +161,7 @@ def _columns(name: str, array: Array, targets: Sequence[Array]) -> Iterator[str]
         ]
         if counting:
             yield (
-                f"column {_listed(counting)} of {name} counts the samples: an index, which says "
+                f"column {listed(counting)} of {name} counts the samples: an index, which says "
                 "nothing about a new sample; leave it out"
             )
     for labels in targets:
@@ -169,7 +174,7 @@ def _columns(name: str, array: Array, targets: Sequence[Array]) -> Iterator[str]
         ]
         if same:
             yield (
-                f"column {_listed(same)} of {name} is the label itself, so the answer is among the "
+                f"column {listed(same)} of {name} is the label itself, so the answer is among the "
                 "features; leave it out"
             )
 
@@ -177,8 +182,3 @@ def _columns(name: str, array: Array, targets: Sequence[Array]) -> Iterator[str]
 def _bad(facts: InputFacts | TargetFacts) -> str:
     texts = [f"{facts.nan:,} NaN"] * bool(facts.nan)
     return " and ".join(texts + [f"{facts.infinite:,} infinite values"] * bool(facts.infinite))
-
-
-def _listed(entries: Sequence[Any]) -> str:
-    more = f" and {len(entries) - NAMED} more" if len(entries) > NAMED else ""
-    return ", ".join(str(entry) for entry in entries[:NAMED]) + more

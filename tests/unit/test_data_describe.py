@@ -109,6 +109,7 @@ UNUSUAL: dict[str, tuple[np.ndarray, np.ndarray, str]] = {
     "all labels differ": (PICTURES, np.arange(40), "40 different labels among 40 samples"),
     "from 1": (PICTURES, LABELS + 1, "labels run from 1 to 4, .* 5 outputs for them, 4 for y - 1"),
     "gaps": (PICTURES, LABELS * 5, "labels run up to 15 but only 4 of those 16 classes"),
+    "a gap": (PICTURES, LABELS + (LABELS > 1), "no sample of 1 of 5 classes: 2"),
     "below 0": (PICTURES, np.where(LABELS, LABELS - 1, -100), r"labels below 0 \(-100\)"),
     "NaN": (np.where(PICTURES > 0.99, np.nan, PICTURES), LABELS, "NaN, the first in sample"),
     "infinite": (np.where(PICTURES > 0.99, np.inf, PICTURES), LABELS, "infinite values, the first"),
@@ -123,7 +124,7 @@ UNUSUAL: dict[str, tuple[np.ndarray, np.ndarray, str]] = {
         RANDOM.random((40, 4, 6, 6), np.float32), LABELS, r"x has 4 channels; .* x\[:, :3\]",
     ),
     "all equal": (np.repeat(PICTURES[:1], 40, axis=0), LABELS, "all 40 samples of x are equal"),
-    "all empty": (PICTURES * 0 + LABELS[:, None, None, None], LABELS, "all 40 pictures of x are one"),
+    "all empty": (PICTURES * 0 + LABELS[:, None, None, None], LABELS, "all 40 pictures of x"),
     "a column that is constant": (TABLE * [1, 0, 1], LABELS, "1 of 3 columns of x never change"),
     "an index": (
         np.column_stack([np.arange(40) + 1, TABLE]), LABELS, "column 0 of x counts the samples",

@@ -167,6 +167,16 @@ def test_the_last_batch_is_known(size: int, drop: bool, last: int):
     assert loader.last_batch_size == last == len(list(loader)[-1][1])
 
 
+def test_a_last_batch_of_one_sample_is_said():
+    """65 samples in batches of 64: batch normalization learns nothing from the last one."""
+    assert DataLoader(numbered(65), 65).notes == ()
+    assert DataLoader(numbered(65), 64, drop_last=True).notes == ()
+    assert DataLoader(numbered(65), 1).notes == ()
+    (note,) = DataLoader(numbered(65), 64).notes
+    assert "last batch of an epoch has one sample (65 in batches of 64)" in note
+    assert "drop_last=True" in note
+
+
 def test_config_refuses_other_data_and_unknown_parts():
     config = DataLoader(numbered(), 3).config()
     with pytest.raises(DataError, match="made for other data"):

@@ -110,7 +110,7 @@ def test_classes_too_small_to_be_everywhere_are_named():
         )
     many = numbered(np.arange(40))
     (note,) = many.split(0.5, stratified=True)[1].notes
-    assert note.endswith("0 (1), 1 (1), 2 (1) and 37 more")
+    assert note.endswith("0 (1), 1 (1), 2 (1), 3 (1), 4 (1) and 35 more")
 
 
 @pytest.mark.parametrize(
