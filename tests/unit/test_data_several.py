@@ -8,9 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine import Input, Model, Scheduler
 from engine.data import DataLoader, Dataset
 from engine.data.transforms import Normalize, RandomCrop, RandomHorizontalFlip
 from engine.errors import ConfigurationError, DataError, EngineError, ShapeError, UnknownName
+from engine.layers import Concat, Dense, Flatten
+from engine.losses import CrossEntropyLoss
+from engine.optimizers import SGD
 
 COUNT = 7
 A = np.arange(COUNT * 16, dtype=np.float32).reshape(COUNT, 1, 4, 4)
@@ -184,6 +188,20 @@ def test_transforms_of_an_input_replay_and_go_through_json(data: Dataset, name: 
     assert again.transform == {name: tuple(chain)}
     for number in range(len(loader)):
         assert same(again.batch(3, number)[0], loader.batch(3, number)[0])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("by_name", [False, True])
+def test_training_refuses_what_is_not_finite_in_any_input(bad: float, by_name: bool):
+    nodes = Input((1, 4, 4), name="picture"), Input((3,), name="tokens")
+    joined = Concat()(Flatten()(nodes[0]), nodes[1])
+    model = Model(inputs=list(nodes), outputs=Dense(19, 3)(joined))
+    spoilt = B.astype(np.float32)
+    spoilt[5, 1] = bad
+    x = {"picture": A, "tokens": spoilt} if by_name else (A, spoilt)
+    scheduler = Scheduler(model, CrossEntropyLoss(), SGD(0.1))
+    with pytest.raises(DataError, match=rf"holds {bad} at sample 5, input 2 place \(1,\)"):
+        scheduler.fit(DataLoader(Dataset(x, YC), 3), epochs=1)
 
 
 def test_inputs_draw_independently():
