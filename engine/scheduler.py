@@ -576,7 +576,8 @@ class Scheduler:
         if not len(dataset):
             raise DataError(f"fit: the {name} is empty")
         for given, what in ((dataset.x, ""), (dataset.y, " target")):
-            several = given if isinstance(given, tuple) else (given,)
+            several = tuple(given.values()) if isinstance(given, dict) else given
+            several = several if isinstance(several, tuple) else (several,)
             for number, one in enumerate(several):
                 part = f"{what} {number + 1}" if len(several) > 1 and what else what
                 part = f" input {number + 1}" if len(several) > 1 and not what else part

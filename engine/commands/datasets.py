@@ -1,4 +1,4 @@
-"""What `--data` means: MNIST, a folder of idx files, an npz file, or a folder of pictures."""
+"""What `--data` means: MNIST, a file or a folder; its two halves, and what is said about them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.data import Dataset, load_idx, load_mnist, load_mnist_split
-from engine.data.readers import read_image_folder, read_npz
+from engine.commands.output import Output
+from engine.commands.sources import Table, find, refuse
+from engine.data import Dataset, load_mnist, load_mnist_split
+from engine.data.describing import Description
+from engine.data.parts import listed
 from engine.errors import DataError, DtypeError
 from engine.random import generator
-from engine.typing import Array, Shape
+from engine.typing import Shape
 
 HELD_OUT = 10
 """Of a set without a test half, one in so many samples is kept for testing."""
+MANY_CLASSES = 1000
+SPARE_CLASSES = 10
+"""More classes than the first number are taken only if one in so many of them has samples."""
 
-NPZ_NAMES = (
-    ("x_train", "y_train", "x_test", "y_test"),
-    ("train_images", "train_labels", "test_images", "test_labels"),
-)
-NPZ_PAIRS = (("x", "y"), ("images", "labels"))
-TEST_WORDS = ("t10k", "test", "val")
+FOUND_OUT = Table()
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,16 @@ class Data:
     classes: int
     note: str = ""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Everything that was assumed when the sets were read."""
+        notes = [self.note] if self.note else []
+        return tuple(dict.fromkeys([*notes, *self.train.notes, *self.test.notes]))
 
-def read_data(source: str, seed: int = 0, size: tuple[int, int] | None = None) -> Data:
+
+def read_data(
+    source: str, seed: int = 0, size: tuple[int, int] | None = None, table: Table = FOUND_OUT
+) -> Data:
     """Read what `--data` names, for training.
 
     Parameters
@@ -54,20 +63,22 @@ def read_data(source: str, seed: int = 0, size: tuple[int, int] | None = None) -
         Decides which samples are held out where there is no test set.
     size : (int, int), optional
         Height and width that pictures of a folder are resampled to.
+    table : Table
+        How tables are to be read.
 
     Raises
     ------
     EngineError
         If there are no such data, or they are damaged or of no use for training.
     """
-    parts = _read(source, None if size is None else (0, *size))
+    parts = _read(source, None if size is None else (0, *size), table)
     if len(parts) == 2:
         train, test = parts
         note = ""
     else:
         train, test = _split(parts[0], source, seed)
         note = f"{source} has no test set: {len(test):,} of its samples are held out"
-    classes = 0
+    train, test = _same_classes(train, test, source)
     for dataset in (train, test):
         if dataset.y.ndim != 1 or dataset.y.dtype != np.int64:
             raise DtypeError(
@@ -76,16 +87,15 @@ def read_data(source: str, seed: int = 0, size: tuple[int, int] | None = None) -
             )
         if dataset.y.min() < 0:
             raise DataError(f"{source}: expected class numbers from 0, received {dataset.y.min()}")
-        classes = max(classes, int(dataset.y.max()) + 1, len(dataset.classes or ()))
     if train.sample_shape != test.sample_shape:
         raise DataError(
             f"{source}: expected test samples of shape {train.sample_shape} like those to train "
             f"on, received {test.sample_shape}"
         )
-    return Data(train, test, classes, note)
+    return Data(train, test, _count_classes(train, test, source), note)
 
 
-def read_test(source: str, input_shape: Shape | None = None) -> Dataset:
+def read_test(source: str, input_shape: Shape | None = None, table: Table = FOUND_OUT) -> Dataset:
     """Read the test half of what `--data` names, or all of it if it has no halves.
 
     Parameters
@@ -94,25 +104,48 @@ def read_test(source: str, input_shape: Shape | None = None) -> Dataset:
         ``"mnist"`` or a path.
     input_shape : (c, h, w), optional
         What pictures of a folder are brought to.
+    table : Table
+        How tables are to be read.
     """
     if source == "mnist":
+        refuse(table, source)
         return load_mnist_split("test")
-    return _read(source, input_shape)[-1]
+    *_, last = find(_existing(source), input_shape, table).values()
+    return last()
 
 
-def _read(source: str, shape: Shape | None) -> tuple[Dataset, ...]:
+def tell(description: Description, out: Output) -> None:
+    """Print what is in a set, and what is assumed or unusual."""
+    for part in (*description.inputs, *description.targets):
+        out.line(str(part), "dim")
+    for note in description.notes:
+        out.line(f"note: {note}")
+    for warning in description.warnings:
+        out.line(f"warning: {warning}", "yellow")
+
+
+def _read(source: str, shape: Shape | None, table: Table) -> tuple[Dataset, ...]:
     """Return (train, test), or the one set there is."""
     if source == "mnist":
+        refuse(table, source)
         return load_mnist()
+    return tuple(read() for read in find(_existing(source), shape, table).values())
+
+
+def _existing(source: str) -> Path:
     path = Path(source)
-    if path.suffix.lower() == ".npz" or path.is_file():
-        return _read_npz(path)
-    if not path.is_dir():
+    try:
+        is_there = path.exists()
+    except (OSError, ValueError):  # a name too long, a zero byte
+        is_there = False
+    if not is_there:
+        if path.suffix:
+            raise DataError(f"{source}: there is no such file")
         raise DataError(
-            f"--data: expected mnist, a folder or an npz file, received {source!r}; there is no "
-            "such folder"
+            f"--data: expected mnist, a folder or a file (npz, csv, tsv, idx, CIFAR's bin), "
+            f"received {source!r}; there is no such folder"
         )
-    return _read_idx_folder(path) or _read_pictures(path, shape)
+    return path
 
 
 def _split(dataset: Dataset, source: str, seed: int) -> tuple[Dataset, Dataset]:
@@ -127,88 +160,33 @@ def _split(dataset: Dataset, source: str, seed: int) -> tuple[Dataset, Dataset]:
     return dataset.subset(np.sort(order[count:])), dataset.subset(np.sort(order[:count]))
 
 
-# -- idx -----------------------------------------------------------------------------------------
-
-
-def _read_idx_folder(folder: Path) -> tuple[Dataset, ...]:
-    """Return the sets of a folder of idx files; empty if it holds none."""
-    found: dict[bool, Path] = {}
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read ({error.strerror or error})") from error
-    for images in entries:
-        name = images.name.lower()
-        if "images" not in name or "idx3" not in name or name.startswith("."):
-            continue
-        is_test = any(word in name for word in TEST_WORDS)
-        if is_test in found:
-            raise DataError(
-                f"{folder}: expected one set of {'test' if is_test else 'training'} images, found "
-                f"{found[is_test].name} and {images.name}; put each pair into a folder of its own"
-            )
-        found[is_test] = images
-    return tuple(_read_pair(found[is_test]) for is_test in sorted(found))
-
-
-def _read_pair(images: Path) -> Dataset:
-    """Read images and the labels beside them."""
-    wanted = images.name.replace("images", "labels").replace("idx3", "idx1")
-    stem = wanted.removesuffix(".gz")
-    for name in (wanted, stem, f"{stem}.gz"):
-        if (images.parent / name).is_file():
-            return load_idx(images, images.parent / name)
-    raise DataError(f"{images}: expected its labels in {wanted} beside it, there is no such file")
-
-
-# -- npz -----------------------------------------------------------------------------------------
-
-
-def _read_npz(path: Path) -> tuple[Dataset, ...]:
-    arrays = read_npz(path)
-    for names in NPZ_NAMES:
-        if set(names) <= set(arrays):
-            x, y, test_x, test_y = (arrays[name] for name in names)
-            return _from_arrays(path, x, y), _from_arrays(path, test_x, test_y)
-    for pair in NPZ_PAIRS:
-        if set(pair) <= set(arrays):
-            return (_from_arrays(path, arrays[pair[0]], arrays[pair[1]]),)
-    raise DataError(
-        f"{path}: expected arrays x_train, y_train, x_test, y_test, or x and y; received "
-        f"{', '.join(arrays)}"
-    )
-
-
-def _from_arrays(path: Path, x: Array, y: Array) -> Dataset:
-    """Return arrays as a set of pictures (n, c, h, w) in [0, 1]."""
-    if x.dtype == np.uint8:
-        x = np.divide(x, np.float32(255), dtype=np.float32)
-    elif x.dtype == np.bool_:
-        x = x.astype(np.float32)
-    if x.ndim == 3:
-        x = x[:, np.newaxis]
-    elif x.ndim == 4 and x.shape[3] in (1, 3) and x.shape[1] not in (1, 3):
-        x = x.transpose(0, 3, 1, 2)  # as Keras has it: channels last
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    return Dataset(x, y, name=path.stem)
-
-
-# -- pictures ------------------------------------------------------------------------------------
-
-
-def _read_pictures(folder: Path, shape: Shape | None) -> tuple[Dataset, ...]:
-    """Read class folders, or such folders within ``train`` and ``test``."""
-    size = None if shape is None or len(shape) != 3 else (shape[1], shape[2])
-    channels = shape[0] if shape is not None and shape[0] in (1, 3) else None
-    halves = [folder / "train", *(folder / word for word in ("test", "val"))]
-    present = [half for half in halves if half.is_dir()]
-    folders = present[:2] if len(present) >= 2 and present[0].name == "train" else [folder]
-    sets = tuple(read_image_folder(one, size, channels) for one in folders)  # type: ignore[arg-type]
-    if len(sets) == 2 and sets[0].classes != sets[1].classes:
-        names = [", ".join(one.classes or ()) for one in sets]
+def _same_classes(train: Dataset, test: Dataset, source: str) -> tuple[Dataset, Dataset]:
+    """Number the classes of both halves alike: each half of a table numbers its own words."""
+    if train.classes == test.classes:
+        return train, test
+    if train.classes is None or test.classes is None:
+        named, other = ("train", "test") if train.classes else ("test", "train")
         raise DataError(
-            f"{folder}: expected the same class folders in {folders[0].name} and "
-            f"{folders[1].name}, received {names[0]} and {names[1]}"
+            f"{source}: expected labels of one kind in both halves, received words to {named} and "
+            f"numbers to {other}"
         )
-    return sets
+    foreign = [name for name in test.classes if name not in train.classes]
+    if foreign:
+        raise DataError(
+            f"{source}: expected test labels among those to train on "
+            f"({listed(train.classes)}), received {listed(foreign)}"
+        )
+    return train, test.with_classes(train.classes)
+
+
+def _count_classes(train: Dataset, test: Dataset, source: str) -> int:
+    """Return how many outputs a net needs for the labels of both halves."""
+    highest = max(int(dataset.y.max()) for dataset in (train, test))
+    count = max(highest + 1, len(train.classes or ()))
+    used = len(np.union1d(train.y, test.y))
+    if count > max(MANY_CLASSES, SPARE_CLASSES * used):
+        raise DataError(
+            f"{source}: expected class numbers, received labels up to {highest:,} of which only "
+            f"{used:,} occur; number the classes from 0, or name another column with --label"
+        )
+    return count

@@ -7,13 +7,17 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from engine.commands.datasets import read_test
+from engine.commands.datasets import read_test, tell
 from engine.commands.options import (
     DataOption,
     DebugOption,
+    DecimalOption,
+    DelimiterOption,
     Device,
     DeviceOption,
+    HeaderOption,
     JsonOption,
+    LabelOption,
     RunArgument,
     SeedOption,
     ThreadsOption,
@@ -21,6 +25,7 @@ from engine.commands.options import (
 from engine.commands.output import Output, facts, percent, table
 from engine.commands.progress import watched
 from engine.commands.runs import check_classifier, open_run
+from engine.commands.sources import table_of
 from engine.metrics import confusion_matrix
 from engine.typing import Array
 
@@ -28,6 +33,10 @@ from engine.typing import Array
 def evaluate(
     run: RunArgument,
     data: DataOption = "mnist",
+    label: LabelOption = None,
+    delimiter: DelimiterOption = None,
+    decimal: DecimalOption = None,
+    header: HeaderOption = None,
     confusion: Annotated[
         bool, typer.Option("--confusion", help="Also count which class is taken for which.")
     ] = False,
@@ -40,7 +49,9 @@ def evaluate(
     """Measure loss and accuracy of a run on test data."""
     out = Output(as_json)
     scheduler = open_run(run, device, threads)
-    dataset = read_test(data, scheduler.model.input_shape)
+    how = table_of(label, delimiter, decimal, header)
+    dataset = read_test(data, scheduler.model.input_shape, how)
+    found = dataset.describe()
     with watched(scheduler, out):
         result = scheduler.evaluate(dataset)
     matrix = None
@@ -48,7 +59,15 @@ def evaluate(
         check_classifier(scheduler.model, run)
         matrix = confusion_matrix(scheduler.predict(dataset.x), dataset.y)
     more = {} if matrix is None else {"confusion": matrix}
-    out.json(accuracy=result.accuracy, loss=result.loss, samples=result.samples, data=data, **more)
+    out.json(
+        accuracy=result.accuracy,
+        loss=result.loss,
+        samples=result.samples,
+        data=data,
+        **more,
+        notes=found.notes,
+        warnings=found.warnings,
+    )
     rows = [
         ("run", run),
         ("data", f"{data}, {result.samples:,} samples"),
@@ -57,6 +76,7 @@ def evaluate(
     if result.accuracy is not None:
         wrong = result.samples - round(result.accuracy * result.samples)
         rows.append(("accuracy", f"{percent(result.accuracy)}, {wrong:,} wrong"))
+    tell(found, out)
     out.show(facts(rows))
     if matrix is not None:
         _show_matrix(matrix, out)

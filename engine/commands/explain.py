@@ -10,9 +10,13 @@ from engine.commands.explaining import explanation_data, show_explanation
 from engine.commands.options import (
     DataOption,
     DebugOption,
+    DecimalOption,
+    DelimiterOption,
     Device,
     DeviceOption,
+    HeaderOption,
     JsonOption,
+    LabelOption,
     PictureOption,
     RunArgument,
     SampleOption,
@@ -23,6 +27,7 @@ from engine.commands.options import (
 from engine.commands.output import Output
 from engine.commands.runs import open_run
 from engine.commands.sessions import forward_session, gather, training_session
+from engine.commands.sources import table_of
 
 BATCH = 8
 """Samples that are run; sums over a batch stay short enough to be read."""
@@ -47,6 +52,10 @@ def explain(
         int, typer.Option(min=1, help="Samples that are run, from --sample on.")
     ] = BATCH,
     data: DataOption = "mnist",
+    label: LabelOption = None,
+    delimiter: DelimiterOption = None,
+    decimal: DecimalOption = None,
+    header: HeaderOption = None,
     device: DeviceOption = Device.auto,
     seed: SeedOption = None,
     threads: ThreadsOption = None,
@@ -60,7 +69,8 @@ def explain(
     out = Output(as_json)
     where = parse_index(index)
     scheduler = open_run(run, device, threads)
-    material = gather(scheduler, data, sample, batch_size, picture)
+    table = table_of(label, delimiter, decimal, header)
+    material = gather(scheduler, data, sample, batch_size, picture, table)
     is_forward = tensor == "output" and layer != "loss"
     make = forward_session if is_forward else training_session
     session = make(scheduler, material)

@@ -69,7 +69,32 @@ DataOption = Annotated[
     str,
     typer.Option(
         metavar="mnist|PATH",
-        help="MNIST, a folder of idx files, an npz file, a folder of pictures.",
+        help="MNIST; idx files, pictures in class folders, an npz file, a table (csv, tsv), CIFAR.",
+    ),
+]
+TABLES = "Tables"
+LabelOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="The label's column by number from 0, or by name; a column called label, or the last.",
+        rich_help_panel=TABLES,
+    ),
+]
+DelimiterOption = Annotated[
+    str | None,
+    typer.Option(metavar="SIGN", help="Between columns: , ; tab | space.", rich_help_panel=TABLES),
+]
+DecimalOption = Annotated[
+    str | None,
+    typer.Option(metavar="SIGN", help="Before the decimals: . or ,", rich_help_panel=TABLES),
+]
+HeaderOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--header/--no-header",
+        help="Whether the first row holds names.",
+        rich_help_panel=TABLES,
     ),
 ]
 PictureOption = Annotated[

@@ -12,9 +12,13 @@ from engine import Scheduler
 from engine.commands.datasets import read_test
 from engine.commands.options import (
     DebugOption,
+    DecimalOption,
+    DelimiterOption,
     Device,
     DeviceOption,
+    HeaderOption,
     JsonOption,
+    LabelOption,
     RunArgument,
     SeedOption,
     ThreadsOption,
@@ -22,6 +26,7 @@ from engine.commands.options import (
 from engine.commands.output import Output, percent, table
 from engine.commands.pictures import Preparation, prepare
 from engine.commands.runs import check_classifier, decide, open_run
+from engine.commands.sources import Table, table_of
 from engine.errors import ConfigurationError
 
 
@@ -34,6 +39,10 @@ def predict(
         str | None,
         typer.Option(metavar="mnist|PATH", help="Predict the test set of these data instead."),
     ] = None,
+    label: LabelOption = None,
+    delimiter: DelimiterOption = None,
+    decimal: DecimalOption = None,
+    header: HeaderOption = None,
     preparation: Annotated[
         Preparation,
         typer.Option(
@@ -57,7 +66,8 @@ def predict(
     scheduler = open_run(run, device, threads)
     check_classifier(scheduler.model, run)
     if data is not None:
-        _predict_data(scheduler, run, data, out)
+        how = table_of(label, delimiter, decimal, header)
+        _predict_data(scheduler, run, data, how, out)
     else:
         _predict_pictures(scheduler, run, pictures or [], preparation, out)
 
@@ -75,8 +85,8 @@ def _predict_pictures(
         out.line(" → ".join(one.steps), "dim")
 
 
-def _predict_data(scheduler: Scheduler, run: str, data: str, out: Output) -> None:
-    dataset = read_test(data, scheduler.model.input_shape)
+def _predict_data(scheduler: Scheduler, run: str, data: str, how: Table, out: Output) -> None:
+    dataset = read_test(data, scheduler.model.input_shape, how)
     classes, confidence = decide(scheduler.model, dataset.x, run)
     has_labels = dataset.y.ndim == 1 and dataset.y.dtype == np.int64
     for number, (kind, share) in enumerate(zip(classes, confidence, strict=True)):

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from engine import Scheduler
-from engine.commands.datasets import read_test
+from engine.commands.datasets import FOUND_OUT, read_test
 from engine.commands.pictures import prepare
+from engine.commands.sources import Table
 from engine.data import DataLoader, Dataset
 from engine.debug import Session
 from engine.errors import ConfigurationError
@@ -44,7 +45,12 @@ class Material:
 
 
 def gather(
-    scheduler: Scheduler, data: str, sample: int, count: int, picture: Path | None = None
+    scheduler: Scheduler,
+    data: str,
+    sample: int,
+    count: int,
+    picture: Path | None = None,
+    table: Table = FOUND_OUT,
 ) -> Material:
     """Return the samples of a session: a picture, or `count` samples of a test set.
 
@@ -59,6 +65,8 @@ def gather(
         Fewer are taken at the end of the set.
     picture : Path, optional
         Instead of the test set.
+    table : Table
+        How tables are to be read.
 
     Raises
     ------
@@ -69,7 +77,7 @@ def gather(
     if picture is not None:
         ready = prepare(picture, model.input_shape)
         return Material(ready.x[np.newaxis], None, str(picture), ready.steps)
-    dataset = read_test(data, model.input_shape)
+    dataset = read_test(data, model.input_shape, table)
     if sample >= len(dataset):
         raise ConfigurationError(
             f"--sample: expected 0 to {len(dataset) - 1}, received {sample}; {data} has no more"

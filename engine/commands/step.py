@@ -16,9 +16,13 @@ from engine.commands.options import (
     BUNDLED,
     DataOption,
     DebugOption,
+    DecimalOption,
+    DelimiterOption,
     Device,
     DeviceOption,
+    HeaderOption,
     JsonOption,
+    LabelOption,
     PictureOption,
     SampleOption,
     SeedOption,
@@ -28,6 +32,7 @@ from engine.commands.options import (
 from engine.commands.output import Output
 from engine.commands.runs import open_run
 from engine.commands.sessions import Material, forward_session, gather, training_session
+from engine.commands.sources import table_of
 from engine.commands.tour import default_layer, tour
 from engine.commands.walking import operations_table, show_stack, show_stop
 from engine.debug import Session, Stop
@@ -69,6 +74,10 @@ def step(
     picture: PictureOption = None,
     sample: SampleOption = 0,
     data: DataOption = "mnist",
+    label: LabelOption = None,
+    delimiter: DelimiterOption = None,
+    decimal: DecimalOption = None,
+    header: HeaderOption = None,
     device: DeviceOption = Device.auto,
     seed: SeedOption = None,
     threads: ThreadsOption = None,
@@ -86,7 +95,8 @@ def step(
         )
     is_walk = not (is_tour or as_json) and (keys is not None or sys.stdin.isatty())
     scheduler = open_run(run, device, threads)
-    material = gather(scheduler, data, sample, BATCH if training else 1, picture)
+    table = table_of(label, delimiter, decimal, header)
+    material = gather(scheduler, data, sample, BATCH if training else 1, picture, table)
     session = (training_session if training else forward_session)(scheduler, material)
     chosen = layer if layer is not None else default_layer(session)
     where = None if index is None else parse_index(index)

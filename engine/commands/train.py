@@ -5,22 +5,26 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from engine import Scheduler, save
-from engine.commands.datasets import Data, read_data
+from engine.commands.datasets import Data, read_data, tell
 from engine.commands.interrupt import on_interrupt
 from engine.commands.options import (
     Convolution,
     DataOption,
     DebugOption,
+    DecimalOption,
+    DelimiterOption,
     Device,
     DeviceOption,
+    HeaderOption,
     JsonOption,
+    LabelOption,
     SeedOption,
     ThreadsOption,
     parse_size,
@@ -28,6 +32,7 @@ from engine.commands.options import (
 from engine.commands.output import Interrupted, Output, duration, percent, shape_text
 from engine.commands.progress import Reporter, reporter
 from engine.commands.runs import check_classifier, check_output, open_run
+from engine.commands.sources import table_of
 from engine.data import DataLoader
 from engine.errors import ConfigurationError
 from engine.events import Compiling, EpochFinished, Event, FitFinished, FitStarted
@@ -82,6 +87,10 @@ def train(
         str | None, typer.Option(metavar="NAME", help=f"A net of the zoo; {MODEL} by default.")
     ] = None,
     data: DataOption = "mnist",
+    label: LabelOption = None,
+    delimiter: DelimiterOption = None,
+    decimal: DecimalOption = None,
+    header: HeaderOption = None,
     epochs: Annotated[
         int | None,
         typer.Option(min=1, help=f"Passes through the data in all; {EPOCHS} by default."),
@@ -138,7 +147,8 @@ def train(
             f"--seed: the run {resume} has seed {first_seed}, which orders its data, received "
             f"{seed}; leave it out"
         )
-    sets = read_data(data, first_seed, parse_size(image_size) if image_size else None)
+    table = table_of(label, delimiter, decimal, header)
+    sets = read_data(data, first_seed, parse_size(image_size) if image_size else None, table)
     loader = DataLoader(sets.train, batch_size=batch_size, shuffle=True, seed=first_seed)
     if scheduler is not None:
         plan = _resumed(scheduler, sets, loader, epochs, str(resume))
@@ -204,6 +214,8 @@ def _announce(plan: Plan, out: Output, source: str) -> None:
     scheduler, train_set = plan.scheduler, plan.data.train
     model = scheduler.model
     parameters = sum(parameter.size for parameter in model.parameters.values())
+    found = train_set.describe()
+    notes = (*plan.data.notes, *plan.loader.notes)
     out.json(
         event="start",
         model=plan.name,
@@ -219,6 +231,8 @@ def _announce(plan: Plan, out: Output, source: str) -> None:
         seed=model.seed,
         device=model.backend.describe(),
         convolution=model.convolution,
+        notes=notes,
+        warnings=found.warnings,
     )
     out.line(
         f"{plan.name}: {parameters:,} parameters, {model.dtype}, on {model.backend.describe()}"
@@ -229,8 +243,7 @@ def _announce(plan: Plan, out: Output, source: str) -> None:
         f"{source}: {len(train_set):,} samples of {shape_text(train_set.sample_shape)} to train "
         f"on, {len(plan.data.test):,} to test, {plan.data.classes} classes"
     )
-    if plan.data.note:
-        out.line(plan.data.note)
+    tell(replace(found, notes=notes), out)
     if scheduler.global_step:
         out.line(f"goes on at epoch {scheduler.epoch + 1}, batch {scheduler.batch}")
 

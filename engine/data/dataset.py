@@ -8,10 +8,19 @@ from collections.abc import Iterator, Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
-import numpy.typing as npt
 
-from engine.errors import ConfigurationError, DataError, DtypeError, ShapeError
-from engine.typing import Array, Shape
+from engine.data import parts, splitting
+from engine.data.checking import (
+    check_labels,
+    check_lengths,
+    checked_classes,
+    checked_samples,
+    checked_targets,
+    gathered,
+)
+from engine.data.describing import Description, describe
+from engine.errors import ConfigurationError, DataError
+from engine.typing import Array
 
 DIGEST_BYTES = 16
 
@@ -24,63 +33,104 @@ class Dataset:
     here on: a run can only be replayed if its data stay as they are. To change values, change a
     copy and make a new set of it.
 
+    Models with several inputs or outputs take several arrays: a tuple of arrays in the order of
+    the model's, or a dict by their names. Everything that gives samples back arranges them alike.
+
     Parameters
     ----------
-    x : array, shape (n, ...)
+    x : array, shape (n, ...), or tuple or dict of arrays
         float32, float64 or int64 (token numbers). Images are (n, c, h, w). float16 becomes
         float32 and smaller signed integers int64; both are exact.
-    y : array, shape (n, ...)
+    y : array, shape (n, ...), or tuple or dict of arrays
         Integers (class numbers, stored as int64) or floats (probabilities, values to predict).
     classes : sequence of str, optional
-        The name of each class number. If given, labels of shape (n,) must lie in its range.
+        The name of each class number of the one target. If given, labels of shape (n,) must lie
+        in its range.
     name : str, optional
         Shown to the reader, for example ``"mnist test"``.
+    notes : sequence of str
+        What a reader of the file assumed where it could have been read in another way, one
+        sentence each; kept by subsets.
+
+    Attributes
+    ----------
+    x, y : array, tuple or dict of arrays, read-only
 
     Raises
     ------
     ShapeError
-        If `x` and `y` differ in length or a sample has no elements.
+        If arrays differ in length or a sample has no elements.
     DtypeError
         If an array holds something else than numbers, or numbers whose meaning is unclear.
     DataError
         If there is no sample, or a label has no class.
     ConfigurationError
-        If two classes bear the same name.
+        If two classes bear the same name, or there are several targets for the names.
     """
 
     def __init__(
         self,
-        x: npt.ArrayLike,
-        y: npt.ArrayLike,
+        x: Any,
+        y: Any,
         classes: Sequence[str] | None = None,
         *,
         name: str = "",
+        notes: Sequence[str] = (),
     ) -> None:
-        self.x = _frozen(_checked_samples(x))
-        self.y = _frozen(_checked_targets(y))
-        self.classes = _checked_classes(classes)
+        self._x = gathered(x, "x", checked_samples)
+        self._y = gathered(y, "y", checked_targets)
+        self.classes = checked_classes(classes)
         self.name = name
+        self.notes = tuple(notes)
         self._fingerprint: str | None = None
-        if len(self.x) != len(self.y):
-            raise ShapeError(
-                f"dataset: expected one target for each of the {len(self.x)} samples of x, "
-                f"received y of shape {self.y.shape}; both must have the same first axis"
-            )
-        if self.classes is not None and self.y.ndim == 1 and self.y.dtype == np.int64:
-            _check_labels(self.y, self.classes)
+        check_lengths(self._x, self._y)
+        if self.classes is not None:
+            if len(self.targets) != 1:
+                raise ConfigurationError(
+                    f"dataset: classes names the classes of one target, this set has "
+                    f"{len(self.targets)}; leave it out"
+                )
+            if self.targets[0].ndim == 1 and self.targets[0].dtype == np.int64:
+                check_labels(self.targets[0], self.classes)
 
     @property
-    def sample_shape(self) -> Shape:
-        """Shape of one sample, without the batch axis: (c, h, w) for images."""
-        return self.x.shape[1:]
+    def x(self) -> Any:
+        """The inputs: an array, or a tuple or dict of them, as they were given."""
+        return dict(self._x) if isinstance(self._x, dict) else self._x
+
+    @property
+    def y(self) -> Any:
+        """The targets: an array, or a tuple or dict of them, as they were given."""
+        return dict(self._y) if isinstance(self._y, dict) else self._y
+
+    @property
+    def inputs(self) -> tuple[Array, ...]:
+        """The arrays of `x`, in order."""
+        return parts.flat(self._x)
+
+    @property
+    def targets(self) -> tuple[Array, ...]:
+        """The arrays of `y`, in order."""
+        return parts.flat(self._y)
+
+    @property
+    def sample_shape(self) -> Any:
+        """Shape of one sample, without the batch axis: (c, h, w) for images.
+
+        A tuple or dict of shapes where `x` is one of arrays.
+        """
+        return parts.mapped(parts.shape_of, self._x)
 
     def __len__(self) -> int:
-        return len(self.x)
+        return len(self.inputs[0])
 
     def __getitem__(self, key: Any) -> tuple[Any, Any]:
         """Return ``(x[key], y[key])`` for one number, a slice, or an array of numbers."""
         try:
-            return self.x[key], self.y[key]
+            return (
+                parts.mapped(lambda array: array[key], self._x),
+                parts.mapped(lambda array: array[key], self._y),
+            )
         except IndexError as error:
             raise DataError(
                 f"dataset: no sample {key!r} among {len(self)}; the numbers run from 0 to "
@@ -88,11 +138,11 @@ class Dataset:
             ) from error
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        return zip(self.x, self.y, strict=True)
+        return (self[number] for number in range(len(self)))
 
     def __repr__(self) -> str:
         label = f"{self.name!r}, " if self.name else ""
-        return f"Dataset({label}x {self.x.dtype} {self.x.shape}, y {self.y.dtype} {self.y.shape})"
+        return f"Dataset({label}x {_described(self._x)}, y {_described(self._y)})"
 
     def subset(self, which: SupportsIndex | Sequence[int] | Array) -> Dataset:
         """Return a smaller set.
@@ -112,8 +162,98 @@ class Dataset:
             If fewer than one sample or more than there are is asked for, or a number does not
             exist.
         """
-        indices = self._indices(which)
-        return Dataset(self.x[indices], self.y[indices], self.classes, name=self.name)
+        return self._with(*self[self._indices(which)])
+
+    def split(self, *shares: float, stratified: bool = False, seed: int = 0) -> tuple[Dataset, ...]:
+        """Return sets that share the samples among them, each in the order of this one.
+
+        Parameters
+        ----------
+        *shares : float or int
+            For each set the share of the samples (between 0 and 1) or their number (a whole
+            number). What is left over is one set more: ``split(0.9)`` and ``split(0.9, 0.1)`` both
+            give two.
+        stratified : bool
+            Keep the shares within each class too, as near as whole samples allow, and every class
+            in every set if it has as many samples. A class that has not is in the largest sets,
+            and their notes say so.
+        seed : int
+            Which samples go where; the same ones for the same seed.
+
+        Returns
+        -------
+        tuple of Dataset
+
+        Raises
+        ------
+        ConfigurationError
+            If a share is no share or number, or `stratified` has no classes to go by.
+        DataError
+            If there are too few samples.
+        """
+        sizes = splitting.sizes(shares, len(self))
+        if not stratified:
+            chosen, notes = splitting.at_random(sizes, seed), splitting.NO_NOTES
+        else:
+            labels = [y for y in self.targets if y.ndim == 1 and y.dtype == np.int64]
+            if len(labels) != 1:
+                raise ConfigurationError(
+                    "split: stratified=True goes by one target of class numbers (n,), this set "
+                    f"has {len(labels) or 'none'} ({_described(self._y)}); leave it out"
+                )
+            chosen, notes = splitting.by_class(labels[0], sizes, seed, self.classes)
+        return tuple(self.subset(indices).with_notes(*notes) for indices in chosen)
+
+    def with_notes(self, *notes: str) -> Dataset:
+        """Return the same set with more `notes`."""
+        return self._with(self.x, self.y, notes) if notes else self
+
+    def with_classes(self, classes: Sequence[str]) -> Dataset:
+        """Return the same samples with their labels numbered in the order of other names.
+
+        Parameters
+        ----------
+        classes : sequence of str
+            Those of the set that this one belongs to. It may have more of them.
+
+        Raises
+        ------
+        ConfigurationError
+            If this set has no names of classes.
+        DataError
+            If a class that occurs here is none of them.
+        """
+        if self.classes is None or len(self.targets) != 1 or self.targets[0].dtype != np.int64:
+            raise ConfigurationError(
+                "with_classes: this set has no names of classes to go by; give Dataset its classes"
+            )
+        labels, names = self.targets[0], tuple(classes)
+        places = {name: number for number, name in enumerate(names)}
+        used = [self.classes[label] for label in np.unique(labels) if label >= 0]
+        unknown = [name for name in used if name not in places]
+        if unknown:
+            raise DataError(
+                f"with_classes: expected classes among {parts.listed(names)}, received "
+                f"{parts.listed(unknown)}"
+            )
+        table = np.array([places.get(name, -1) for name in self.classes], np.int64)
+        numbers = np.where(labels >= 0, table[np.maximum(labels, 0)], labels)
+        y = parts.mapped(lambda _: numbers, self._y)
+        return Dataset(self.x, y, names, name=self.name, notes=self.notes)
+
+    def _with(self, x: Any, y: Any, notes: Sequence[str] = ()) -> Dataset:
+        return Dataset(x, y, self.classes, name=self.name, notes=(*self.notes, *notes))
+
+    def describe(self) -> Description:
+        """Return what is in the set, and what looks unusual; print it to read it.
+
+        Returns
+        -------
+        Description
+            Fields and warnings. Looks through all samples of a set of ordinary size (0.2 s for
+            MNIST's 60,000), through evenly spread ones of a very large one.
+        """
+        return describe(self)
 
     def _indices(self, which: SupportsIndex | Sequence[int] | Array) -> slice | Array:
         if isinstance(which, SupportsIndex) and not isinstance(which, np.ndarray):
@@ -147,89 +287,24 @@ class Dataset:
         """
         if self._fingerprint is None:
             digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-            for array in (self.x, self.y):
-                digest.update(f"{array.dtype.str}{array.shape}".encode())
-                digest.update(array.data.cast("B"))
+            for values in (self._x, self._y):
+                # What has names has no order of its own.
+                for key in sorted(parts.keys(values), key=str):
+                    array = values if key is None else values[key]
+                    if key is not None:
+                        digest.update(f"{len(parts.keys(values))} {key!r}".encode())
+                    digest.update(f"{array.dtype.str}{array.shape}".encode())
+                    digest.update(array.data.cast("B"))
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
 
-def _frozen(array: Array) -> Array:
-    """Return a read-only view; the caller's own array stays as it is."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
-def _as_array(values: npt.ArrayLike, name: str) -> Array:
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # lists of unequal lengths
-        raise ShapeError(
-            f"dataset: {name} is no array of one shape ({error}); pad or crop the samples first"
-        ) from error
-    if array.ndim == 0:
-        raise ShapeError(
-            f"dataset: expected {name} with a first axis of samples, received {array!r}"
-        )
-    if not len(array):
-        raise DataError(f"dataset: {name} is empty; at least one sample is needed")
-    return array
-
-
-def _checked_samples(x: npt.ArrayLike) -> Array:
-    array = _as_array(x, "x")
-    if not array.size:
-        raise ShapeError(f"dataset: x has shape {array.shape}; a sample needs at least one element")
-    kind, size = array.dtype.kind, array.dtype.itemsize
-    if kind == "f" and size <= 8:
-        return _native(array, np.float64 if size == 8 else np.float32)
-    if kind == "i":
-        return _native(array, np.int64)
-    advice = {
-        "u": "pixels: x.astype('float32') / 255; token numbers: x.astype('int64')",
-        "b": "use x.astype('float32')",
-    }.get(kind, "convert it to float32")
-    raise DtypeError(
-        f"dataset: expected x as float32, float64 or int64, received {array.dtype}; {advice}"
+def _described(values: Any) -> str:
+    """Return dtype and shape of one array, or of each."""
+    texts = [f"{array.dtype} {array.shape}" for array in parts.flat(values)]
+    if isinstance(values, dict):
+        named = (f"{key!r}: {text}" for key, text in zip(values, texts, strict=True))
+        return "{" + ", ".join(named) + "}"
+    return (
+        "(" + ", ".join(texts) + ",)"[len(texts) > 1 :] if isinstance(values, tuple) else texts[0]
     )
-
-
-def _checked_targets(y: npt.ArrayLike) -> Array:
-    array = _as_array(y, "y")
-    kind, size = array.dtype.kind, array.dtype.itemsize
-    if kind == "f" and size <= 8:
-        return _native(array, np.float64 if size == 8 else np.float32)
-    if kind == "i" or (kind == "u" and size <= 4):
-        return _native(array, np.int64)
-    raise DtypeError(
-        "dataset: expected y as class numbers (int64) or values (float32, float64), received "
-        f"{array.dtype}; use y.astype('int64') for classes, y.astype('float32') for values"
-    )
-
-
-def _native(array: Array, dtype: type[np.generic]) -> Array:
-    """Return `array` contiguous, in this machine's byte order and `dtype`; no copy if it is so."""
-    return np.ascontiguousarray(array, dtype=dtype)
-
-
-def _checked_classes(classes: Sequence[str] | None) -> tuple[str, ...] | None:
-    if classes is None:
-        return None
-    names = tuple(str(name) for name in classes)
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated or not names:
-        raise ConfigurationError(
-            f"dataset: expected one distinct name for each class, received {list(classes)!r}"
-            + (f"; {', '.join(repeated)} appears more than once" if repeated else "")
-        )
-    return names
-
-
-def _check_labels(y: Array, classes: tuple[str, ...]) -> None:
-    wrong = np.flatnonzero((y < 0) | (y >= len(classes)))
-    if wrong.size:
-        raise DataError(
-            f"dataset: sample {wrong[0]} has label {y[wrong[0]]}, but there are {len(classes)} "
-            f"classes, so labels run from 0 to {len(classes) - 1} ({wrong.size} labels lie outside)"
-        )

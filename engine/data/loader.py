@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
 
-from engine.data import transforms
+from engine.data import parts, transforms
 from engine.data.dataset import Dataset
-from engine.errors import ConfigurationError, DataError, ShapeError
+from engine.errors import ConfigurationError, DataError, ShapeError, UnknownName
 from engine.random import Streams, check_seed, generator
 from engine.typing import Array
 
 Transform = Callable[[Array, np.random.Generator], Array]
 """``transform(image, generator) -> image``; the image is (c, h, w), or any sample's own shape."""
+Chain = tuple[Transform, ...]
 
 
 class DataLoader:
@@ -36,13 +37,16 @@ class DataLoader:
         Leave out a last batch that is not full.
     seed : int
         0 or greater.
-    transform : sequence of callables
-        Applied to each sample in turn, as ``transform(image, generator)``.
+    transform : sequence of callables, or dict of them
+        Applied to each sample in turn, as ``transform(image, generator)``. Where the dataset has
+        several inputs, by the name or number of the input that each sequence is for; what one
+        draws is independent of what another does.
 
     Attributes
     ----------
     epoch : int
         The epoch that the next iteration yields, from 0.
+    transform : tuple of callables, or dict of such tuples
 
     Raises
     ------
@@ -57,7 +61,7 @@ class DataLoader:
         shuffle: bool = False,
         drop_last: bool = False,
         seed: int = 0,
-        transform: Transform | Sequence[Transform] = (),
+        transform: Transform | Sequence[Transform] | Mapping[Any, Any] = (),
     ) -> None:
         if not isinstance(dataset, Dataset):
             raise ConfigurationError(
@@ -69,7 +73,7 @@ class DataLoader:
         self.shuffle = bool(shuffle)
         self.drop_last = bool(drop_last)
         self.seed = check_seed(seed)
-        self.transform = _checked_transforms(transform)
+        self._chains = _chains(transform, dataset.x)
         self.epoch = 0
         self._order: tuple[int, Array] | None = None
         if not len(self):
@@ -78,24 +82,60 @@ class DataLoader:
                 "samples; use a smaller batch_size"
             )
 
+    @property
+    def transform(self) -> Any:
+        """The transforms, in order; those of each input where there are several."""
+        return self._chains.get(None, ()) if self._is_single else dict(self._chains)
+
+    @property
+    def _is_single(self) -> bool:
+        return not parts.is_several(self.dataset.x)
+
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
         full, rest = divmod(len(self.dataset), self.batch_size)
         return full if self.drop_last or not rest else full + 1
 
-    def __iter__(self) -> Iterator[tuple[Array, Array]]:
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
         """Yield the batches of epoch `self.epoch`, and move on to the next epoch."""
         epoch = self.epoch
         self.epoch += 1
         return self.batches(epoch)
 
     def __repr__(self) -> str:
+        chains = list(self.transform) if self._is_single else self.transform
         return (
             f"DataLoader({self.dataset!r}, batch_size={self.batch_size}, shuffle={self.shuffle}, "
-            f"drop_last={self.drop_last}, seed={self.seed}, transform={list(self.transform)!r})"
+            f"drop_last={self.drop_last}, seed={self.seed}, transform={chains!r})"
         )
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Array, Array]]:
+    @property
+    def last_batch_size(self) -> int:
+        """Samples in the last batch of an epoch; `batch_size` where all are full."""
+        rest = len(self.dataset) % self.batch_size
+        return rest if rest and not self.drop_last else self.batch_size
+
+    @property
+    def preprocessing(self) -> Any:
+        """The transforms that draw nothing: what every other picture of the model needs too.
+
+        Arranged as `transform`.
+        """
+        kept = {key: transforms.preprocessing(chain) for key, chain in self._chains.items()}
+        return kept.get(None, ()) if self._is_single else kept
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth knowing before training, beyond the notes of the dataset."""
+        if self.last_batch_size > 1 or self.batch_size == 1:
+            return ()
+        return (
+            f"the last batch of an epoch has one sample ({len(self.dataset):,} in batches of "
+            f"{self.batch_size}): batch normalization of a single value per channel gives its bias "
+            "and learns nothing; drop_last=True leaves that batch out",
+        )
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Any, Any]]:
         """Yield the batches of one epoch from number `start` on; `self.epoch` stays as it is.
 
         Parameters
@@ -160,7 +200,7 @@ class DataLoader:
         start = number * self.batch_size
         return self.epoch_order(epoch)[start : start + self.batch_size]
 
-    def batch(self, epoch: int, number: int) -> tuple[Array, Array]:
+    def batch(self, epoch: int, number: int) -> tuple[Any, Any]:
         """Return one batch: always the same arrays for the same place.
 
         Parameters
@@ -170,8 +210,8 @@ class DataLoader:
 
         Returns
         -------
-        x, y : array, shape (samples, ...)
-            Fresh copies in the dataset's dtypes.
+        x, y : array, shape (samples, ...), or tuple or dict of arrays
+            Fresh copies in the dataset's dtypes, arranged as the dataset has them.
 
         Raises
         ------
@@ -182,18 +222,28 @@ class DataLoader:
         """
         indices = self.batch_indices(epoch, number)
         x, y = self.dataset[indices]
-        if self.transform:
-            x = self._transformed(x, indices, epoch)
-        return x, y
+        if self._is_single:
+            chain = self._chains.get(None, ())
+            return (self._transformed(x, chain, indices, epoch) if chain else x), y
+        changed = {
+            key: self._transformed(x[key], chain, indices, epoch, key)
+            for key, chain in self._chains.items()
+            if chain
+        }
+        if isinstance(x, tuple):
+            return tuple(changed.get(place, part) for place, part in enumerate(x)), y
+        return {**x, **changed}, y
 
-    def _transformed(self, samples: Array, indices: Array, epoch: int) -> Array:
+    def _transformed(
+        self, samples: Array, chain: Chain, indices: Array, epoch: int, *keys: int | str
+    ) -> Array:
         # Streams are numbered by the sample, not by its place in the batch: what a sample looks
         # like in an epoch does not depend on the batch size.
-        streams = Streams(self.seed, "augmentation", epoch)
+        streams = Streams(self.seed, "augmentation", epoch, *keys)
         results: Array | None = None
         for place, index in enumerate(indices.tolist()):
             sample, stream = samples[place], streams.at(index)
-            for transform in self.transform:
+            for transform in chain:
                 sample = transform(sample, stream)
             if results is None:
                 results = np.empty((len(samples), *np.shape(sample)), samples.dtype)
@@ -211,18 +261,28 @@ class DataLoader:
         Returns
         -------
         dict
-            ``batch_size shuffle drop_last seed transform samples fingerprint``; the last two
-            describe the dataset.
+            ``batch_size shuffle drop_last seed transform samples fingerprint classes``; the last
+            three describe the dataset.
         """
         return {
             "batch_size": self.batch_size,
             "shuffle": self.shuffle,
             "drop_last": self.drop_last,
             "seed": self.seed,
-            "transform": [transforms.to_config(transform) for transform in self.transform],
+            "transform": self._transform_config(),
             "samples": len(self.dataset),
             "fingerprint": self.dataset.fingerprint(),
+            "classes": None if self.dataset.classes is None else list(self.dataset.classes),
         }
+
+    def _transform_config(self) -> Any:
+        lists = {
+            key: [transforms.to_config(transform) for transform in chain]
+            for key, chain in self._chains.items()
+        }
+        if self._is_single:
+            return lists.get(None, [])
+        return {str(key): entries for key, entries in lists.items()}  # JSON has no other keys
 
     @classmethod
     def from_config(cls, dataset: Dataset, config: dict[str, Any]) -> DataLoader:
@@ -262,9 +322,15 @@ class DataLoader:
                 f"DataLoader: the settings were made for other data (fingerprint {expected}, "
                 f"received {dataset.fingerprint()}); load the data the run was made with"
             )
-        return cls(
-            dataset, **settings, transform=[transforms.from_config(entry) for entry in descriptions]
-        )
+        if not isinstance(descriptions, Mapping):
+            chain = [transforms.from_config(entry) for entry in descriptions]
+            return cls(dataset, **settings, transform=chain)
+        names = {str(key): key for key in parts.keys(dataset.x)}
+        chains = {
+            names.get(key, key): [transforms.from_config(entry) for entry in entries]
+            for key, entries in descriptions.items()
+        }
+        return cls(dataset, **settings, transform=chains)
 
 
 def _at_least(lowest: int, value: SupportsIndex, name: str) -> int:
@@ -280,8 +346,33 @@ def _at_least(lowest: int, value: SupportsIndex, name: str) -> int:
     return number
 
 
-def _checked_transforms(transform: Transform | Sequence[Transform]) -> tuple[Transform, ...]:
-    chain = (transform,) if callable(transform) else tuple(transform)
+def _chains(
+    transform: Transform | Sequence[Transform] | Mapping[Any, Any], x: Any
+) -> dict[Any, Chain]:
+    """Return the transforms of each input, by its name or number; None is the only one."""
+    names = parts.keys(x)
+    if not isinstance(transform, Mapping):
+        chain = _checked_transforms(transform)
+        if chain and len(names) > 1:
+            raise ConfigurationError(
+                f"DataLoader: the dataset has {len(names)} inputs, so each transform needs to know "
+                f"which one it is for: transform={{{names[0]!r}: [...]}}; there are: "
+                f"{', '.join(repr(name) for name in names)}"
+            )
+        return {names[0]: chain} if chain else {}
+    if names == (None,):
+        raise ConfigurationError(
+            "DataLoader: the dataset has one input without a name; give transform as a list"
+        )
+    for name in transform:
+        if name not in names:
+            raise UnknownName("input of the dataset", name, map(str, names))
+    return {name: _checked_transforms(chain) for name, chain in transform.items()}
+
+
+def _checked_transforms(transform: Any) -> Chain:
+    is_list = isinstance(transform, Iterable) and not callable(transform)
+    chain: tuple[Any, ...] = tuple(transform) if is_list else (transform,)
     for entry in chain:
         if not callable(entry):
             raise ConfigurationError(

@@ -1,7 +1,9 @@
 """Changes of one image, drawn from a generator that belongs to the sample, so replayable.
 
 A transform is a small immutable object, called as ``transform(image, generator)`` with an image
-(c, h, w); it returns a new image and leaves the given one alone.
+(c, h, w); it returns a new image and leaves the given one alone. Those whose `draws` is False take
+nothing from the generator: they are preprocessing, which belongs to every later picture too, while
+the others vary what is trained on and have no place in a test.
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
+from PIL import Image
 
 from engine.errors import ConfigurationError, DtypeError, ShapeError, UnknownName
 from engine.typing import Array
@@ -37,6 +40,8 @@ class RandomCrop:
     ConfigurationError
         If a size is below 1 or a padding below 0.
     """
+
+    draws: ClassVar[bool] = True
 
     size: int | tuple[int, int]
     padding: int | tuple[int, int] = 0
@@ -89,6 +94,8 @@ class RandomHorizontalFlip:
         If `p` is no probability.
     """
 
+    draws: ClassVar[bool] = True
+
     p: float = 0.5
 
     def __post_init__(self) -> None:
@@ -120,6 +127,8 @@ class Normalize:
         If a value is not finite, a deviation is not above 0, or the lengths differ.
     """
 
+    draws: ClassVar[bool] = False
+
     mean: float | Sequence[float]
     std: float | Sequence[float]
 
@@ -146,11 +155,7 @@ class Normalize:
             If it has another number of channels.
         """
         channels = _image_shape(image, "Normalize")[0]
-        if image.dtype.kind != "f":
-            raise DtypeError(
-                f"Normalize: expected a float image, received {image.dtype}; use "
-                "image.astype('float32') / 255"
-            )
+        _check_float(image, "Normalize")
         mean, std = np.array(self.mean, image.dtype), np.array(self.std, image.dtype)
         given = max(mean.size, std.size)
         if given not in (1, channels):
@@ -162,8 +167,84 @@ class Normalize:
         return result
 
 
+@dataclass(frozen=True)
+class Resize:
+    """Resample to a fixed size, bilinearly, each pixel the mean of what it covers.
+
+    Parameters
+    ----------
+    size : int or (int, int)
+        Height and width of the result in pixels.
+
+    Raises
+    ------
+    ConfigurationError
+        If a size is below 1.
+    """
+
+    draws: ClassVar[bool] = False
+
+    size: int | tuple[int, int]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", _pair(self.size, "Resize: size", lowest=1))
+
+    def __call__(self, image: Array, generator: np.random.Generator) -> Array:
+        """Return the resampled image, shape (c, *size), in the image's dtype.
+
+        It is calculated in float32; an image of that size is only copied.
+
+        Raises
+        ------
+        DtypeError
+            If the image holds integers.
+        """
+        channels, *given = _image_shape(image, "Resize")
+        _check_float(image, "Resize")
+        rows, columns = cast("tuple[int, int]", self.size)
+        if [rows, columns] == given:
+            return image.copy()
+        result = np.empty((channels, rows, columns), image.dtype)
+        for channel, plane in enumerate(image):
+            picture = Image.fromarray(np.ascontiguousarray(plane, np.float32))
+            result[channel] = picture.resize((columns, rows), Image.Resampling.BILINEAR)
+        return result
+
+
+GREY_WEIGHTS = (0.299, 0.587, 0.114)
+"""How bright red, green and blue look (ITU-R BT.601), as in the readers of pictures."""
+
+
+@dataclass(frozen=True)
+class Grey:
+    """Turn colours into one channel of brightness; grey images stay as they are."""
+
+    draws: ClassVar[bool] = False
+
+    def __call__(self, image: Array, generator: np.random.Generator) -> Array:
+        """Return the grey image, shape (1, h, w), in the image's dtype.
+
+        Raises
+        ------
+        DtypeError
+            If the image holds integers.
+        ShapeError
+            If it has neither one nor three channels.
+        """
+        channels = _image_shape(image, "Grey")[0]
+        _check_float(image, "Grey")
+        if channels == 1:
+            return image.copy()
+        if channels != 3:
+            raise ShapeError(f"Grey: expected 1 or 3 channels, received {channels}")
+        red, green, blue = (image.dtype.type(weight) for weight in GREY_WEIGHTS)
+        result: Array = (red * image[0] + green * image[1] + blue * image[2])[np.newaxis]
+        return result
+
+
 REGISTRY: dict[str, type[Any]] = {
-    transform.__name__: transform for transform in (RandomCrop, RandomHorizontalFlip, Normalize)
+    transform.__name__: transform
+    for transform in (RandomCrop, RandomHorizontalFlip, Normalize, Resize, Grey)
 }
 """The transforms that a run file can name."""
 
@@ -181,7 +262,7 @@ def to_config(transform: Callable[..., Any]) -> dict[str, Any]:
     dict
         ``name`` and, for transforms of this module, their settings.
     """
-    if type(transform) not in REGISTRY.values():
+    if not is_known(transform):
         kind = transform if hasattr(transform, "__qualname__") else type(transform)
         return {"name": f"{kind.__module__}.{kind.__qualname__}"}
     values = {
@@ -219,6 +300,72 @@ def from_config(config: dict[str, Any]) -> Callable[[Array, np.random.Generator]
     except TypeError as error:
         raise ConfigurationError(f"{name}: the settings {settings} do not fit ({error})") from error
     return built
+
+
+def preprocessing(chain: Sequence[Callable[..., Any]]) -> tuple[Callable[..., Any], ...]:
+    """Return what of a chain belongs to every picture that a trained model is given.
+
+    Parameters
+    ----------
+    chain : sequence of callables
+        As a `DataLoader` takes it.
+
+    Returns
+    -------
+    tuple of callables
+        Those that say ``draws = False``. A function of the user's says nothing, so it is none of
+        them; `is_known` tells it apart.
+    """
+    return tuple(entry for entry in chain if getattr(entry, "draws", True) is False)
+
+
+def is_known(transform: Callable[..., Any]) -> bool:
+    """Return whether `from_config` can build this transform again."""
+    return type(transform) in REGISTRY.values()
+
+
+def applied(chain: Sequence[Callable[..., Any]], samples: Array) -> Array:
+    """Return samples as a chain of transforms that draw nothing makes them.
+
+    Parameters
+    ----------
+    chain : sequence of callables
+        From `preprocessing`.
+    samples : array, shape (n, c, h, w)
+
+    Returns
+    -------
+    array, shape (n, ...)
+        `samples` itself if the chain is empty.
+
+    Raises
+    ------
+    ConfigurationError
+        If one of them draws: what it gives differs from call to call.
+    """
+    drawing = [entry for entry in chain if getattr(entry, "draws", True)]
+    if drawing:
+        raise ConfigurationError(
+            f"transforms: expected those that draw nothing, received {drawing[0]!r}; it is for "
+            "training alone"
+        )
+    if not chain or not len(samples):
+        return samples
+    unused = np.random.Generator(np.random.PCG64(0))
+    results = []
+    for sample in samples:
+        for entry in chain:
+            sample = entry(sample, unused)
+        results.append(sample)
+    return np.stack(results).astype(samples.dtype, copy=False)
+
+
+def _check_float(image: Array, name: str) -> None:
+    if image.dtype.kind != "f":
+        raise DtypeError(
+            f"{name}: expected a float image, received {image.dtype}; use "
+            "image.astype('float32') / 255"
+        )
 
 
 def _image_shape(image: Array, name: str) -> tuple[int, int, int]:

@@ -29,7 +29,7 @@ WRONG: list[tuple[str, str]] = [
     ("train surplus", "extra argument"),
     ("train --output", "'--output' requires an argument"),
     ("train --model alexander", "unknown model 'alexander'; there are: digits_cnn"),
-    ("train --data {tmp}/none", "expected mnist, a folder or an npz file"),
+    ("train --data {tmp}/none", "expected mnist, a folder or a file"),
     ("train --data {tmp}", "expected one folder for each class inside"),
     ("train --data {run}", "no intact npz archive"),
     ("train --data {npz} --learning-rate -1", "--learning-rate: expected a number above 0"),

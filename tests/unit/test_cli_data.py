@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from engine.commands.datasets import read_data, read_test
-from engine.errors import DataError, DtypeError
+from engine.commands.sources import Table, table_of
+from engine.errors import DataError, DtypeError, FormatError
 
 PIXELS = (np.arange(40 * 6 * 5) % 251).astype(np.uint8).reshape(40, 6, 5)
 LABELS = (np.arange(40) % 4).astype(np.uint8)
@@ -130,6 +131,92 @@ def test_folders_of_pictures_with_train_and_test(tmp_path: Path):
     (tmp_path / "test" / "dog").rename(tmp_path / "test" / "cow")
     with pytest.raises(DataError, match="expected the same class folders in train and test"):
         read_data(str(tmp_path))
+
+
+def table(path: Path, count: int = 40, label: str = "{k}", first: str = "") -> Path:
+    """Write rows of 64 pixels and a label."""
+    pixels = (7 * np.arange(count * 64).reshape(count, 64) + 9) % 251
+    lines = [f"{','.join(map(str, row))},{label.format(k=i % 3)}" for i, row in enumerate(pixels)]
+    path.write_text("\n".join([first, *lines] if first else lines))
+    return path
+
+
+def test_tables(tmp_path: Path):
+    data = read_data(str(table(tmp_path / "set.csv")))
+    assert (len(data.train), len(data.test), data.classes) == (36, 4, 3)
+    assert data.train.sample_shape == (1, 8, 8)
+    assert data.train.x.max() <= 1
+    assert data.notes[0].endswith("4 of its samples are held out")
+    assert len(data.notes) == len(set(data.notes)) == 4
+    flat = read_test(str(tmp_path / "set.csv"), (64,))
+    assert flat.x.shape == (40, 64)
+    assert flat.x.max() == 250
+    assert read_test(str(tmp_path / "set.csv"), (1, 4, 16)).sample_shape == (1, 4, 16)
+    assert read_data(str(tmp_path / "set.csv"), size=(2, 32)).train.sample_shape == (1, 2, 32)
+    renamed = tmp_path / "set"
+    (tmp_path / "set.csv").rename(renamed)
+    assert len(read_test(str(renamed))) == 40  # its content shows what it is
+
+
+def test_words_are_numbered_alike_in_both_halves(tmp_path: Path):
+    table(tmp_path / "train.csv", label="cat{k}")
+    table(tmp_path / "test.csv", 12, label="cat2")
+    data = read_data(str(tmp_path))
+    assert data.train.classes == data.test.classes == ("cat0", "cat1", "cat2")
+    assert data.test.y.tolist() == [2] * 12
+    table(tmp_path / "test.csv", 12)
+    with pytest.raises(DataError, match="of one kind in both halves, received words to train"):
+        read_data(str(tmp_path))
+
+
+def test_pictures_beside_a_table_are_pictures(tmp_path: Path):
+    pictures(tmp_path, ("cat", "dog"), 10)
+    table(tmp_path / "labels.csv")
+    assert read_test(str(tmp_path)).classes == ("cat", "dog")
+
+
+def test_the_words_of_the_command_line():
+    assert table_of("0", "tab", ",", True) == Table(0, "\t", ",", True)
+    assert table_of("-2", "space", None, False) == Table(-2, " ", None, False)
+    assert table_of("kind", ";", None, None) == Table("kind", ";", None, None)
+    assert table_of(None, None, None, None) == Table()
+
+
+def cifar(path: Path, labels: list[int]) -> None:
+    pixels = np.arange(3072, dtype=np.uint8)
+    path.write_bytes(b"".join(bytes([label]) + pixels.tobytes() for label in labels))
+
+
+def test_cifar(tmp_path: Path):
+    cifar(tmp_path / "data_batch_1.bin", [1, 2, 3])
+    cifar(tmp_path / "test_batch.bin", [4])
+    data = read_data(str(tmp_path))
+    assert (data.train.y.tolist(), data.test.y.tolist(), data.classes) == ([1, 2, 3], [4], 10)
+    assert read_test(str(tmp_path)).y.tolist() == [4]
+    assert read_test(str(tmp_path / "data_batch_1.bin")).y.tolist() == [1, 2, 3]
+    (tmp_path / "data_batch_1").write_bytes(b"\x80\x02}q\x00.")
+    with pytest.raises(FormatError, match="version for Python, which is refused"):
+        read_test(str(tmp_path / "data_batch_1"))
+
+
+def test_a_single_pair_of_idx_files(tmp_path: Path):
+    write_idx(tmp_path / "a-images-idx3-ubyte.gz", PIXELS)
+    write_idx(tmp_path / "a-labels-idx1-ubyte", LABELS)
+    assert len(read_test(str(tmp_path / "a-images-idx3-ubyte.gz"))) == 40
+
+
+@pytest.mark.parametrize("name", ["none.csv", "none.npz", "none", "x" * 300, "a\0b"])
+def test_what_is_not_there(tmp_path: Path, name: str):
+    with pytest.raises(DataError, match="there is no such f") as caught:
+        read_data(str(tmp_path / name))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("extra", ["one", "train"])
+def test_only_half_of_a_set_is_a_set(tmp_path: Path, extra: str):
+    pictures(tmp_path / extra, ("cat", "dog"), 10)
+    place = tmp_path if extra == "train" else tmp_path / "one"
+    assert read_test(str(place)).classes == ("cat", "dog")
 
 
 def test_mnist():

@@ -14,6 +14,7 @@ import pytest
 from engine import load, save
 from engine.commands.output import Interrupted
 from engine.commands.progress import BarReporter, LineReporter
+from engine.data import load_mnist_split
 from engine.events import Compiling, EpochFinished, StepFinished
 from tests.building import bits_of
 from tests.unit.cli_tools import TRAIN, CommandLine
@@ -38,6 +39,47 @@ def test_json_ends_with_the_accuracy(convscope: CommandLine, digits_npz: Path, t
     (checked,) = convscope.good("evaluate", path, "--data", digits_npz, "--json").objects
     assert checked["accuracy"] == end["accuracy"]
     assert checked["loss"] == pytest.approx(end["loss"])
+
+
+def write_table(path: Path, count: int = 60, one_class: bool = False) -> Path:
+    digits = load_mnist_split("test").subset(count)
+    pixels = (digits.x.reshape(count, -1) * 255).round().astype(int)
+    labels = digits.y * (not one_class)
+    rows = [",".join(map(str, [label, *row])) for label, row in zip(labels, pixels, strict=True)]
+    path.write_text("\n".join(rows))
+    return path
+
+
+def test_a_table_from_training_to_prediction(convscope: CommandLine, tmp_path: Path):
+    path, run = write_table(tmp_path / "digits.csv"), tmp_path / "run.safetensors"
+    words = ("train", *NET, "--data", path, "--label", 0, "--epochs", 1, "--output", run)
+    start = convscope.good(*words, "--json").objects[0]
+    assert (start["train_samples"], start["test_samples"]) == (54, 6)
+    assert any("784 columns are folded" in note for note in start["notes"])
+    assert start["warnings"] == ["no sample of 1 of 10 classes: 8"]
+    text = convscope.good("evaluate", run, "--data", path, "--label", 0).out
+    assert "note: 784 columns are folded into pictures (1, 28, 28)" in text
+    (data,) = convscope.good("evaluate", run, "--data", path, "--label", 0, "--json").objects
+    assert data["samples"] == 60
+    assert len(data["notes"]) == 2
+    lines = convscope.good("predict", run, "--data", path, "--label", 0, "--json").objects
+    assert len(lines) == 60
+    place = ("--layer", "conv1", "--index", "0,0,3,3", "--data", path, "--label", 0)
+    assert convscope.good("explain", run, *place, "--sample", 59).out
+    assert convscope.good("step", run, "--data", path, "--label", 0, "--keys", "n").out
+    message = convscope.wrong("evaluate", run, "--data", path, "--label", "kind", "--header")
+    assert "unknown column" in message
+    assert "--label: tells how to read a table" in convscope.wrong("evaluate", run, "--label", 0)
+
+
+def test_a_set_of_one_class_is_said_before_training(convscope: CommandLine, tmp_path: Path):
+    path = write_table(tmp_path / "zeros.csv", one_class=True)
+    words = ("train", *NET, "--data", path, "--epochs", 1, "--label", 0)
+    text = " ".join(convscope.good(*words).out.split())
+    warning = "warning: all 54 samples are of one class, 0, so there is nothing to tell apart"
+    assert text.index(warning) < text.index("epoch 1/1")
+    start = convscope.good(*words, "--json").objects[0]
+    assert start["warnings"][0] in f"{text}?"
 
 
 def test_the_way_to_convolve_is_kept(convscope: CommandLine, digits_npz: Path, tmp_path: Path):

@@ -89,6 +89,21 @@ def test_subset_refuses(which):
         Dataset(images(), np.zeros(5, int)).subset(which)
 
 
+def test_labels_are_numbered_by_other_names():
+    data = Dataset(images(), [0, 1, 2, 0, -1 + 1], ["b", "a", "unused"], name="few", notes=["n"])
+    with pytest.raises(DataError, match="expected classes among a, b, received unused"):
+        data.with_classes(["a", "b"])
+    chosen = data.subset([0, 1, 3])
+    numbered = chosen.with_classes(["a", "b", "c"])
+    assert numbered.y.tolist() == [1, 0, 1]
+    assert (numbered.classes, numbered.name, numbered.notes) == (("a", "b", "c"), "few", ("n",))
+    assert np.array_equal(numbered.x, chosen.x)
+    by_name = Dataset(images(2), {"kind": [0, 1]}, ["b", "a"]).with_classes(["a", "b"])
+    assert by_name.y["kind"].tolist() == [1, 0]
+    with pytest.raises(ConfigurationError, match="has no names of classes"):
+        Dataset(images(), [0] * 5).with_classes(["a"])
+
+
 def test_fingerprint_follows_the_content():
     base = Dataset(images(), np.zeros(5, int)).fingerprint()
     assert base == Dataset(images().copy(), np.zeros(5, np.int8), name="other").fingerprint()

@@ -154,6 +154,29 @@ def test_config_goes_through_json():
         assert loader.batch(2, number)[0].tobytes() == again.batch(2, number)[0].tobytes()
 
 
+def test_config_tells_the_classes_and_what_belongs_to_every_picture():
+    data = Dataset(numbered().x, numbered().y % 2, ["odd", "even"])
+    loader = DataLoader(data, 3, transform=AUGMENTATION)
+    assert loader.config()["classes"] == ["odd", "even"]
+    assert loader.preprocessing == (Normalize(3.0, 2.0),)
+
+
+@pytest.mark.parametrize(("size", "drop", "last"), [(3, False, 1), (3, True, 3), (5, False, 5)])
+def test_the_last_batch_is_known(size: int, drop: bool, last: int):
+    loader = DataLoader(numbered(), size, drop_last=drop)
+    assert loader.last_batch_size == last == len(list(loader)[-1][1])
+
+
+def test_a_last_batch_of_one_sample_is_said():
+    """65 samples in batches of 64: batch normalization learns nothing from the last one."""
+    assert DataLoader(numbered(65), 65).notes == ()
+    assert DataLoader(numbered(65), 64, drop_last=True).notes == ()
+    assert DataLoader(numbered(65), 1).notes == ()
+    (note,) = DataLoader(numbered(65), 64).notes
+    assert "last batch of an epoch has one sample (65 in batches of 64)" in note
+    assert "drop_last=True" in note
+
+
 def test_config_refuses_other_data_and_unknown_parts():
     config = DataLoader(numbered(), 3).config()
     with pytest.raises(DataError, match="made for other data"):

@@ -7,8 +7,8 @@ import pickle
 import numpy as np
 import pytest
 
-from engine.data.readers import read_cifar
-from engine.errors import ConfigurationError
+from engine.data.readers import read_cifar, read_cifar_folder
+from engine.errors import ConfigurationError, DataError, FormatError
 from tests.unit import damage
 
 PIXELS = 3 * 32 * 32
@@ -81,6 +81,53 @@ def test_an_archive_is_refused(tmp_path):
 
 def test_what_is_no_file(tmp_path):
     damage.refuses_what_is_no_file(read_cifar, tmp_path)
+
+
+def folder_of(tmp_path, **files):
+    for name, labels in files.items():
+        (tmp_path / f"{name}.bin").write_bytes(records(labels)[0])
+    return tmp_path
+
+
+def test_a_folder_of_cifar10(tmp_path):
+    batches = {f"data_batch_{n}": [(n,), (0,)] for n in range(1, 6)}
+    folder = folder_of(tmp_path, **batches, test_batch=[(7,)])
+    train, test = read_cifar_folder(folder)
+    assert train.y.tolist() == [1, 0, 2, 0, 3, 0, 4, 0, 5, 0]
+    assert test.y.tolist() == [7]
+    assert train.classes == test.classes
+    assert (train.notes, train.name, test.name) == ((), "cifar10 train", "cifar10 test")
+    assert np.array_equal(train.x[4:6], read_cifar(folder / "data_batch_3.bin").x)
+    assert read_cifar_folder(folder, test=False)[1] is None
+    (folder / "test_batch.bin").unlink()
+    (folder / "data_batch_4.bin").unlink()
+    train, none = read_cifar_folder(folder)
+    assert none is None
+    assert train.notes[0].startswith("4 of 5 training files are there: data_batch_1.bin")
+
+
+def test_a_folder_of_cifar100_and_its_names(tmp_path):
+    folder = folder_of(tmp_path, train=[(3, 42), (19, 99)], test=[(0, 1)])
+    assert read_cifar_folder(folder)[0].classes is None
+    fine, coarse = ([f"{kind}{n}" for n in range(c)] for kind, c in (("f", 100), ("c", 20)))
+    (folder / "fine_label_names.txt").write_text("\n".join(fine))
+    (folder / "coarse_label_names.txt").write_text("\n".join(coarse))
+    train, test = read_cifar_folder(folder)
+    assert train.classes == test.classes == tuple(fine)
+    assert train.y.tolist() == [42, 99]
+    train, test = read_cifar_folder(folder, coarse=True)
+    assert train.classes == tuple(coarse)
+    assert (train.y.tolist(), test.y.tolist(), train.notes) == ([3, 19], [0], ())
+    for spoilt in ("a\na\n", "\n".join(fine[1:]), "x" * 200_000, "\xff"):
+        (folder / "fine_label_names.txt").write_text(spoilt, encoding="latin-1")
+        assert read_cifar_folder(folder)[0].classes is None
+
+
+def test_folders_without_batches(tmp_path):
+    damage.refused(read_cifar_folder, tmp_path, "expected CIFAR's binary files", DataError)
+    (tmp_path / "data_batch_1").write_bytes(pickle.dumps({}, 2))
+    damage.refused(read_cifar_folder, tmp_path, "version for Python, which is refused", FormatError)
+    assert read_cifar_folder(folder_of(tmp_path, data_batch_1=[(1,)]))[0].y.tolist() == [1]
 
 
 def test_variants(tmp_path):

@@ -39,8 +39,9 @@ def test_a_row_of_names_and_a_label_column(tmp_path, label):
 def test_names_that_are_numbers(tmp_path):
     file = write(tmp_path, "0,1,label\n5,6,1\n")
     assert len(read_csv(file, "label", header=True)) == 1
-    with pytest.raises(FormatError, match="no names"):
-        read_csv(file, "label")
+    assert read_csv(file, "label").x.tolist() == [[5, 6]]
+    with pytest.raises(FormatError, match="header=False, so no column is called 'label'"):
+        read_csv(file, "label", header=False)
     assert len(read_csv(write(tmp_path, "a,b,1\n5,6,1\n"))) == 1
     damage.refused(lambda p: read_csv(p, header=False), write(tmp_path, "a,b,1\n5,6,1\n"), "line 1")
 
@@ -71,7 +72,8 @@ def test_tabs_semicolons_quotes_and_packing(tmp_path):
     expected = [[1, 2]]
     assert read_csv(write(tmp_path, "1\t2\t0\n", "table.tsv")).x.tolist() == expected
     assert read_csv(write(tmp_path, "1;2;0\n"), delimiter=";").x.tolist() == expected
-    assert read_csv(write(tmp_path, '"1","2","a, ""b"""\n')).classes == ('a, "b"',)
+    quoted = write(tmp_path, '"1","2","a, ""b"""\n3,4,c\n')
+    assert read_csv(quoted).classes == ('a, "b"', "c")
     assert read_csv(write(tmp_path, "\ufeff1,2,0")).x.tolist() == expected
     file = tmp_path / "table.tsv.gz"
     file.write_bytes(gzip.compress(b"1\t2\t0\n"))
@@ -101,6 +103,12 @@ def test_wrong_rows(tmp_path, text: str, expected: str):
     damage.refused(read_csv, write(tmp_path, text), expected)
 
 
+def test_what_a_spreadsheet_saves_as_unicode(tmp_path):
+    file = tmp_path / "table.csv"
+    file.write_bytes("1,2,0\n".encode("utf-16"))
+    damage.refused(read_csv, file, "no UTF-8 text .byte 0.; a table program saves it as 'CSV UTF")
+
+
 def test_what_is_no_text(tmp_path):
     file = tmp_path / "table.csv"
     file.write_bytes("1,2,café\n".encode("latin-1"))
@@ -118,6 +126,14 @@ def test_a_bomb_is_refused(tmp_path, monkeypatch):
     damage.refused_cheaply(read_csv, file, "unpacks to more than 100,000 bytes")
 
 
+def test_what_packs_too_well_is_no_table(tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.data.readers.files.PACKED_FREELY", 100_000)
+    file = tmp_path / "bomb.csv.gz"
+    file.write_bytes(gzip.compress(b"1,2,0\n" * 1_000_000))
+    limit = file.stat().st_size * 200 + 2**20
+    damage.refused_cheaply(read_csv, file, "unpacks to more than", 2 * limit)
+
+
 def test_columns_that_do_not_exist(tmp_path):
     file = write(tmp_path, "a,b,c\n1,2,0\n")
     with pytest.raises(UnknownName, match="there are: a, b, c"):
@@ -125,6 +141,6 @@ def test_columns_that_do_not_exist(tmp_path):
     for label in (3, -4):
         with pytest.raises(ConfigurationError, match=f"no column {label}; there are 3"):
             read_csv(file, label)
-    for settings in ({"label": 1.5}, {"label": None}, {"delimiter": ""}, {"delimiter": ";;"}):
+    for settings in ({"label": 1.5}, {"label": True}, {"delimiter": ""}, {"delimiter": ";;"}):
         with pytest.raises(ConfigurationError, match="read_csv: expected"):
             read_csv(file, **settings)

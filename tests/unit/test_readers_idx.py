@@ -122,6 +122,15 @@ def test_a_bomb_is_not_unpacked(tmp_path):
     damage.refused_cheaply(read_idx, file, "over 18; more data follow")
 
 
+def test_what_packs_too_well_is_no_picture(tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.data.readers.files.PACKED_FREELY", 100_000)
+    file = tmp_path / "zeros.gz"
+    file.write_bytes(gzip.compress(idx(np.zeros((1000, 28, 28), np.uint8))))
+    damage.refused_cheaply(read_idx, file, "packed bytes declare 784,016, more than data ever")
+    monkeypatch.undo()
+    assert read_idx(file).shape == (1000, 28, 28)
+
+
 def test_more_than_the_limit(tmp_path, monkeypatch):
     monkeypatch.setattr("engine.data.readers.files.MAX_BYTES", 1000)
     file = tmp_path / "large"

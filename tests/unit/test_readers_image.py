@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from engine.data.readers import read_image
-from engine.errors import ConfigurationError
+from engine.data.readers.image import check_complete
+from engine.errors import ConfigurationError, FormatError
 from tests.unit import damage
 
 FORMATS = ["PNG", "JPEG", "BMP", "WEBP"]
@@ -87,6 +88,26 @@ def test_transparent_parts_become_white(tmp_path, mode: str):
     result = read_image(write(tmp_path, picture))
     assert result.shape[0] == (1 if mode == "LA" else 3)
     assert result[:, 0].tolist() == [[1, 0]] * result.shape[0]
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+@pytest.mark.parametrize(("ink", "ground"), [(255, 0), (250, 0), (0, 1), (128, 1), (200, 1)])
+def test_ink_on_nothing_can_be_seen(tmp_path, mode: str, ink: int, ground: int):
+    """White ink on a white ground would be an empty picture."""
+    picture = Image.new(mode, (5, 4), (255,) * (len(mode) - 1) + (0,))
+    picture.putpixel((1, 1), (ink,) * (len(mode) - 1) + (255,))
+    picture.putpixel((2, 1), (ink,) * (len(mode) - 1) + (128,))
+    result = read_image(write(tmp_path, picture))
+    assert result.shape[0] == (1 if mode == "LA" else 3)
+    assert (result[:, 0] == ground).all()
+    assert np.allclose(result[:, 1, 1], ink / 255)
+    assert (np.abs(result[:, 1, 2] - (ink / 255 + ground) / 2) < 0.01).all()
+
+
+def test_a_picture_of_nothing_stays_white(tmp_path):
+    for alpha in (0, 255):
+        picture = Image.new("RGBA", (5, 4), (255, 255, 255, alpha))
+        assert (read_image(write(tmp_path, picture)) == 1).all()
 
 
 def test_turned_upright(tmp_path):
@@ -178,12 +199,47 @@ def test_wrong_lengths_inside_a_png(tmp_path):
     damage.refused(read_image, file, "ends in the middle")
 
 
-def test_bytes_after_the_end_are_ignored(tmp_path):
+FILM = np.random.default_rng(1).bytes(2**16 - 3) + b"\xff\xda\x00"
+"""What a telephone puts behind a photograph; its end looks like the start of another scan."""
+
+
+@pytest.mark.parametrize("tail", [b"\0" * 16, FILM, b"\xff\xd8\xff\xe0", b"\xff" * 40])
+@pytest.mark.parametrize("settings", [{}, {"progressive": True}])
+def test_bytes_after_the_end_are_ignored(tmp_path, tail: bytes, settings: dict):
     for form in FORMATS:
-        file = write(tmp_path, Image.fromarray(pixels()), form)
+        more = settings if form == "JPEG" else {}
+        file = write(tmp_path, Image.fromarray(pixels(24, 24)), form, **more)
         whole = read_image(file)
-        file.write_bytes(file.read_bytes() + b"\0" * 16)
+        file.write_bytes(file.read_bytes() + tail)
         assert np.array_equal(read_image(file), whole)
+
+
+def test_a_second_picture_behind_the_first_is_ignored(tmp_path):
+    """As cameras with two lenses write it (MPO): each picture with its own end."""
+    first, second = (packed(Image.fromarray(pixels(16, 16)[:, ::s]), "JPEG") for s in (1, -1))
+    file = tmp_path / "two.jpg"
+    file.write_bytes(first)
+    whole = read_image(file)
+    file.write_bytes(first + second)
+    assert np.array_equal(read_image(file), whole)
+    file.write_bytes(first[: len(first) // 2] + second)
+    damage.refused_or_read(read_image, file, iter([("cut", file.read_bytes())]))
+
+
+def test_a_thumbnail_with_an_end_of_its_own(tmp_path):
+    """The end of a thumbnail is not the end of the picture."""
+    thumbnail = packed(Image.fromarray(pixels(8, 8)), "JPEG")
+    whole = packed(Image.fromarray(pixels(16, 16)), "JPEG")
+    segment = b"\xff\xed" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    file = tmp_path / "thumbnail.jpg"
+    file.write_bytes(whole[:2] + segment + whole[2:])
+    assert read_image(file).shape == (3, 16, 16)
+    content = file.read_bytes()
+    check_complete(content, "whole")
+    for length in range(3, len(content)):
+        # Not left to the decoder: how much it forgives differs from version to version.
+        with pytest.raises(FormatError, match="has no end"):
+            check_complete(content[:length], "cut")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from engine.data.readers import read_image_folder
-from engine.errors import DataError, FormatError, ShapeError
+from engine.errors import ConfigurationError, DataError, FormatError, ShapeError
 from tests.unit import damage
 
 
@@ -59,10 +59,45 @@ def test_sizes_must_agree_unless_resampled(folder):
     assert read_image_folder(folder, size=(2, 2)).x.shape == (4, 1, 2, 2)
 
 
-def test_the_first_picture_decides_on_colour(folder):
+def test_any_picture_with_colours_makes_all_coloured(folder):
+    assert read_image_folder(folder).x.shape == (3, 1, 3, 4)
     picture(folder / "dog" / "3.png", 9, mode="RGB")
-    assert read_image_folder(folder).x.shape == (4, 1, 3, 4)
-    assert read_image_folder(folder, channels=3).x.shape == (4, 3, 3, 4)
+    mixed = read_image_folder(folder)
+    assert mixed.x.shape == (4, 3, 3, 4)
+    assert np.array_equal(mixed.x[0], np.full((3, 3, 4), np.float32(51) / np.float32(255)))
+    assert "3 of 4 pictures are grey" in mixed.notes[0]
+    for channels in (1, 3):
+        told = read_image_folder(folder, channels=channels)
+        assert told.x.shape == (4, channels, 3, 4)
+        assert told.notes == ()
+
+
+def test_numbers_in_names_count_by_value(tmp_path):
+    for name in ("img10", "img9", "10", "9", "1", "b", "A", "01"):
+        picture(tmp_path / name / "a.png", 1)
+    assert read_image_folder(tmp_path).classes == (
+        "01", "1", "9", "10", "A", "b", "img9", "img10",
+    )  # fmt: skip
+
+
+def test_all_that_is_damaged_is_counted(folder):
+    for name in ("3.png", "4.png", "5.png", "6.png"):
+        picture(folder / "dog" / name, 3)
+        file = folder / "dog" / name
+        file.write_bytes(file.read_bytes()[:-1])
+    picture(folder / "dog" / "7.png", 3, (9, 9))
+    with pytest.raises(FormatError, match=r"dog/3\.png: .*truncated \(4 of 8 pictures cannot be"):
+        read_image_folder(folder)
+    for name in ("3.png", "4.png", "5.png", "6.png"):
+        picture(folder / "dog" / name, 3, (9, 9))
+    with pytest.raises(ShapeError, match=r"3\.png: .*received 9 x 9 \(5 of 8 pictures differ\)"):
+        read_image_folder(folder)
+
+
+@pytest.mark.parametrize("settings", [{"channels": 2}, {"size": (0, 3)}, {"size": 3}])
+def test_settings_out_of_range(folder, settings):
+    with pytest.raises(ConfigurationError, match=r"^read_image_folder: expected"):
+        read_image_folder(folder, **settings)
 
 
 def test_a_damaged_picture_is_named(folder):

@@ -142,6 +142,46 @@ def test_an_archive_that_unpacks_to_too_much(tmp_path, monkeypatch):
     damage.refused_cheaply(read_npz, file, "at most 100,000 are read")
 
 
+def test_a_bomb_is_not_unpacked(tmp_path):
+    """1.6 GB of zeros in 1.6 MB, as zip writes them: refused by what it declares."""
+    file = tmp_path / "bomb.npz"
+    header = npy_header("{'descr': '|u1', 'fortran_order': False, 'shape': (1600000000,), }\n")
+    with (
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("x.npy", "w", force_zip64=True) as member,
+    ):
+        member.write(header)
+        zeros = bytes(10**7)
+        for _ in range(160):
+            member.write(zeros)
+    limit = file.stat().st_size + 2**20
+    damage.refused_cheaply(read_npz, file, "x.npy: .* packed bytes declare 1,600,000,", limit)
+
+
+def test_many_small_bombs_are_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.data.readers.files.PACKED_FREELY", 500_000)
+    file = tmp_path / "bombs.npz"
+    np.savez_compressed(file, **{f"x{i}": np.zeros(50_000, np.uint8) for i in range(8)})
+    assert len(read_npz(file)) == 8
+    np.savez_compressed(file, **{f"x{i}": np.zeros(50_000, np.uint8) for i in range(11)})
+    damage.refused_cheaply(read_npz, file, "packed bytes declare 551,4")
+    np.savez_compressed(file, x=np.random.default_rng(0).random(100_000))
+    assert read_npz(file)["x"].size == 100_000  # real data are never packed so well
+
+
+def test_members_that_overlap(tmp_path):
+    """One packed array that the directory lists many times, under names of the same length."""
+    whole = archive_of(tmp_path / "x.npz", ("x00.npy", npy(np.zeros(20_000)))).read_bytes()
+    start, end = whole.index(b"PK\x01\x02"), whole.rindex(b"PK\x05\x06")
+    entry = whole[start:end]
+    entries = b"".join(entry.replace(b"x00", b"x%02d" % i) for i in range(9))
+    tail = bytearray(whole[end:])
+    struct.pack_into("<HHI", tail, 8, 9, 9, len(entries))
+    file = tmp_path / "overlap.npz"
+    file.write_bytes(whole[:start] + entries + bytes(tail))
+    damage.refused_cheaply(read_npz, file, "overlap, or the file is truncated|no intact npz")
+
+
 def test_a_member_that_lies_about_its_size(tmp_path):
     whole = archive_of(tmp_path / "lie.npz", ("x.npy", npy(np.zeros(8)))).read_bytes()
     directory = whole.rindex(b"PK\x01\x02")

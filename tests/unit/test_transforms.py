@@ -9,10 +9,15 @@ from hypothesis import strategies as st
 
 from engine.data.transforms import (
     REGISTRY,
+    Grey,
     Normalize,
     RandomCrop,
     RandomHorizontalFlip,
+    Resize,
+    applied,
     from_config,
+    is_known,
+    preprocessing,
     to_config,
 )
 from engine.errors import ConfigurationError, DtypeError, EngineError, ShapeError
@@ -107,10 +112,75 @@ def test_same_generator_state_same_result():
         assert len(set(a)) > 1
 
 
-@pytest.mark.parametrize(
-    "transform",
-    [RandomCrop(4, padding=(1, 2), fill=0.5), RandomHorizontalFlip(0.1), Normalize([1, 2], 3)],
-)
+EACH = [
+    RandomCrop(4, padding=(1, 2), fill=0.5),
+    RandomHorizontalFlip(0.1),
+    Normalize([1, 2], 3),
+    Resize((3, 4)),
+    Grey(),
+]
+
+
+def test_every_transform_is_walked_over():
+    assert {type(transform).__name__ for transform in EACH} == set(REGISTRY)
+
+
+@pytest.mark.parametrize("transform", EACH)
+def test_what_draws_nothing_says_so(transform):
+    """Preprocessing is told from augmentation by this word, so it must be the truth."""
+    source = image(1, 9, 9)
+
+    class Refusing:
+        def __getattr__(self, name: str):
+            raise AssertionError(f"{transform} draws")
+
+    if transform.draws:
+        with pytest.raises(AssertionError, match="draws"):
+            transform(source, Refusing())
+    elif isinstance(transform, Normalize):
+        Normalize(1, 2)(source, Refusing())
+    else:
+        transform(source, Refusing())
+    assert bool(preprocessing([transform])) == (not transform.draws)
+    assert is_known(transform)
+
+
+def test_preprocessing_is_applied_to_whole_batches():
+    chain = [RandomCrop(9), Grey(), lambda x, random: x, Resize(3), Normalize(4, 2)]
+    kept = preprocessing(chain)
+    assert kept == (Grey(), Resize(3), Normalize(4, 2))
+    batch = np.stack([image(3), image(3) + 1])
+    result = applied(kept, batch)
+    assert (result.shape, result.dtype) == ((2, 1, 3, 3), batch.dtype)
+    one = batch[1]
+    for transform in kept:
+        one = transform(one, generator(0, "test"))
+    assert np.array_equal(result[1], one)
+    assert applied((), batch) is batch
+    with pytest.raises(ConfigurationError, match="those that draw nothing, received RandomCrop"):
+        applied(chain, batch)
+    assert not is_known(chain[2])
+
+
+def test_resize_is_the_mean_of_what_a_pixel_covers():
+    source = np.zeros((2, 4, 4), np.float32)
+    source[:, :, 2:] = 1
+    result = Resize((2, 4))(source, generator(0, "test"))
+    assert result.tolist() == [[[0, 0, 1, 1]] * 2] * 2
+    assert Resize(4)(source, generator(0, "test")) is not source
+    assert np.array_equal(Resize(4)(source, generator(0, "test")), source)
+    double = Resize(3)(source.astype(np.float64), generator(0, "test"))
+    assert (double.shape, double.dtype) == ((2, 3, 3), np.float64)
+
+
+def test_grey_weighs_the_colours():
+    result = Grey()(image(3), generator(0, "test"))
+    weights = np.float32([0.299, 0.587, 0.114])
+    assert np.allclose(result[0], np.tensordot(weights, image(3), 1))
+    assert np.array_equal(Grey()(image(1), generator(0, "test")), image(1))
+
+
+@pytest.mark.parametrize("transform", EACH)
 def test_settings_round_trip(transform):
     assert type(transform).__name__ in REGISTRY
     assert from_config(to_config(transform)) == transform
@@ -135,6 +205,7 @@ def test_settings_round_trip(transform):
         (lambda: Normalize([0.1, 0.2], [1, 2, 3]), "as many means as deviations"),
         (lambda: Normalize([], 1), "Normalize: mean: expected at least one number"),
         (lambda: Normalize(np.inf, 1), "Normalize: mean: expected a finite number"),
+        (lambda: Resize(0), "Resize: size: expected a whole number from 1 on"),
         (lambda: Normalize("half", 1), "Normalize: mean: expected a finite number"),
     ],
 )
@@ -149,7 +220,10 @@ def test_settings_out_of_range(make, text: str):
         (RandomCrop(3), image()[0], ShapeError, r"expected an image \(c, h, w\)"),
         (RandomHorizontalFlip(), image()[None], ShapeError, r"received shape \(1, 2, 5, 6\)"),
         (Normalize([1, 2, 3], 1), image(), ShapeError, "3 means or deviations for an image of 2"),
-        (Normalize(0, 1), image(dtype="int64"), DtypeError, "expected a float image"),
+        (Normalize(0, 1), image(dtype="int64"), DtypeError, "Normalize: expected a float image"),
+        (Resize(2), image(dtype="int64"), DtypeError, "Resize: expected a float image"),
+        (Grey(), image(3, dtype="int64"), DtypeError, "Grey: expected a float image"),
+        (Grey(), image(2), ShapeError, "Grey: expected 1 or 3 channels, received 2"),
     ],
 )
 def test_images_that_do_not_fit(transform, source, error: type[EngineError], text: str):

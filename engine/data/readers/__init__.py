@@ -6,7 +6,7 @@ and no reader executes anything a file contains.
 
 from __future__ import annotations
 
-from engine.data.readers.cifar import read_cifar
+from engine.data.readers.cifar import read_cifar, read_cifar_folder
 from engine.data.readers.csv import read_csv
 from engine.data.readers.idx import read_idx
 from engine.data.readers.image import read_image
@@ -15,6 +15,7 @@ from engine.data.readers.npz import read_npy, read_npz
 
 __all__ = [
     "read_cifar",
+    "read_cifar_folder",
     "read_csv",
     "read_idx",
     "read_image",

@@ -1,16 +1,21 @@
-"""CIFAR-10 and CIFAR-100 in their binary version: one record a picture, labels first."""
+"""CIFAR-10 and CIFAR-100 in their binary version: one record a picture, labels first.
+
+A record holds the red, then the green, then the blue plane.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from engine.data.dataset import Dataset
 from engine.data.readers.files import GZIP_MAGIC, as_path, read_bytes
-from engine.errors import ConfigurationError, FormatError
+from engine.errors import ConfigurationError, DataError, FormatError
 from engine.typing import Array
 
 Variant = Literal["cifar10", "cifar100"]
@@ -31,6 +36,23 @@ CIFAR10_CLASSES = (
     "horse",
     "ship",
     "truck",
+)
+
+CIFAR_FILES: dict[str, Variant] = {
+    **{f"data_batch_{number}.bin": "cifar10" for number in range(1, 6)},
+    "test_batch.bin": "cifar10",
+    "train.bin": "cifar100",
+    "test.bin": "cifar100",
+}
+"""Which set a file belongs to by the name it was published under."""
+BATCHES = 5
+"""Files that the training pictures of CIFAR-10 are divided into."""
+MAX_NAMES = 100_000
+"""Bytes of a file of class names."""
+
+PICKLE_ADVICE = (
+    "this is the version for Python, which is refused because loading it can run code from the "
+    "file; use the binary version (data_batch_1.bin ...)"
 )
 
 # Protocols 2 to 5 begin with 0x80 and their number, older ones with a bracket.
@@ -72,13 +94,93 @@ def read_cifar(
             f"read_cifar: expected variant {' or '.join(LABELS)}, received {variant!r}"
         )
     place = as_path(path)
+    records, variant = _records(place, variant)
+    return _dataset([(place.name, records)], variant, coarse, place.parent, place.name)
+
+
+def read_cifar_folder(
+    path: str | PathLike[str], *, coarse: bool = False, test: bool = True
+) -> tuple[Dataset, Dataset | None]:
+    """Read the folder that CIFAR-10 or CIFAR-100, binary version, unpacks to.
+
+    Parameters
+    ----------
+    path : path
+        The folder with data_batch_1.bin ... and test_batch.bin, or train.bin and test.bin.
+    coarse : bool
+        As `read_cifar`.
+    test : bool
+        Whether to read the test half too.
+
+    Returns
+    -------
+    train : Dataset
+    test : Dataset or None
+        None if there is no file of it, or it is not wanted.
+
+    Raises
+    ------
+    DataError
+        If the folder has no such files, or only those of the version for Python.
+    FormatError
+        As `read_cifar`.
+    """
+    folder = as_path(path)
+    variant = cifar_variant(folder)
+    if variant is None:
+        raise DataError(
+            f"{folder}: expected CIFAR's binary files (data_batch_1.bin ... or train.bin), found "
+            "none"
+        )
+    train_files, test_file = _files(folder, variant)
+    if not train_files:
+        raise DataError(f"{folder}: {test_file.name} is there, but none of the files to train on")
+    parts = [(file.name, _records(file, variant)[0]) for file in train_files]
+    train = _dataset(parts, variant, coarse, folder, f"{variant} train")
+    if variant == "cifar10" and len(parts) < BATCHES:
+        train = train.with_notes(
+            f"{len(parts)} of {BATCHES} training files are there: {', '.join(n for n, _ in parts)}"
+        )
+    if not test or not test_file.is_file():
+        return train, None
+    tests = [(test_file.name, _records(test_file, variant)[0])]
+    return train, _dataset(tests, variant, coarse, folder, f"{variant} test")
+
+
+def cifar_variant(folder: Path) -> Variant | None:
+    """Return which of CIFAR's sets a folder holds by the names of its files, or None.
+
+    Raises
+    ------
+    FormatError
+        If it holds the version for Python.
+    """
+    for variant in ("cifar10", "cifar100"):
+        train_files, test_file = _files(folder, variant)
+        if train_files or test_file.is_file():
+            return variant
+    python = [folder / "data_batch_1", folder / "train"]
+    for file in python:
+        if file.is_file() and PICKLE_START.match(file.read_bytes()[:2]):
+            raise FormatError(f"{file}: {PICKLE_ADVICE}")
+    return None
+
+
+def _files(folder: Path, variant: Variant) -> tuple[list[Path], Path]:
+    """Return the files to train on that exist, and where the one to test on would be."""
+    if variant == "cifar100":
+        train = folder / "train.bin"
+        return [train] if train.is_file() else [], folder / "test.bin"
+    batches = [folder / f"data_batch_{number}.bin" for number in range(1, BATCHES + 1)]
+    return [file for file in batches if file.is_file()], folder / "test_batch.bin"
+
+
+def _records(place: Path, variant: Variant | None) -> tuple[Array, Variant]:
+    """Return the records of a file, uint8 (n, labels and pixels), checked."""
     content, name = read_bytes(place), str(place)
     # Neither start can be a record: its first byte is a label below 20.
     if PICKLE_START.match(content):
-        raise FormatError(
-            f"{name}: this is the version for Python, which is refused because loading it can run "
-            "code from the file; use the binary version (data_batch_1.bin ...)"
-        )
+        raise FormatError(f"{name}: {PICKLE_ADVICE}")
     if content.startswith(GZIP_MAGIC):
         raise FormatError(f"{name}: this is an archive; unpack it and give one of its .bin files")
     variant = variant or _variant(len(content), name)
@@ -92,12 +194,46 @@ def read_cifar(
     records = np.frombuffer(content, np.uint8).reshape(-1, length)
     for column, count in enumerate(counts):
         _check_labels(records[:, column], count, name)
-    labels = records[:, 0 if coarse else len(counts) - 1]
-    pixels = records[:, len(counts) :].reshape(-1, *SHAPE)
-    images = np.divide(pixels, np.float32(255), dtype=np.float32)
-    return Dataset(
-        images, labels, CIFAR10_CLASSES if variant == "cifar10" else None, name=place.name
-    )
+    return records, variant
+
+
+def _dataset(
+    files: Sequence[tuple[str, Array]], variant: Variant, coarse: bool, folder: Path, name: str
+) -> Dataset:
+    """Return the records of one file or several as a set."""
+    skipped = len(LABELS[variant])
+    count = sum(len(records) for _, records in files)
+    images = np.empty((count, *SHAPE), np.float32)
+    labels = np.empty(count, np.int64)
+    start = 0
+    for _, records in files:
+        end = start + len(records)
+        pixels = records[:, skipped:].reshape(-1, *SHAPE)
+        np.divide(pixels, np.float32(255), out=images[start:end], dtype=np.float32)
+        labels[start:end] = records[:, 0 if coarse else skipped - 1]
+        start = end
+    notes = []
+    if variant == "cifar100" and not coarse:
+        notes = [
+            "CIFAR-100 has two labels a picture: its 100 classes are read; coarse=True reads the "
+            "20 groups of them"
+        ]
+    return Dataset(images, labels, _classes(folder, variant, coarse), name=name, notes=notes)
+
+
+def _classes(folder: Path, variant: Variant, coarse: bool) -> tuple[str, ...] | None:
+    """Return the names of the classes, from the text file beside the records if need be."""
+    if variant == "cifar10":
+        return CIFAR10_CLASSES
+    place = folder / f"{'coarse' if coarse else 'fine'}_label_names.txt"
+    count = LABELS[variant][0 if coarse else 1]
+    try:
+        if place.stat().st_size > MAX_NAMES:
+            return None
+        lines = place.read_text(encoding="utf-8").split()
+    except (OSError, ValueError):  # names are welcome, no more
+        return None
+    return tuple(lines) if len(lines) == len(set(lines)) == count else None
 
 
 def _variant(size: int, name: str) -> Variant:

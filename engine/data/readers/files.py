@@ -18,6 +18,12 @@ DEFLATE_RATIO = 1032
 """The most that deflate can shrink data; a file that promises more is lying."""
 
 
+PACKED_FREELY = 2**28
+PACKED_RATIO = 200
+"""Data that unpack to more than the first number may have been packed this well at most. Tables of
+digits reach 10, masks 100, and files that are made to fill a memory over 1000."""
+
+
 def as_path(path: str | PathLike[str]) -> Path:
     """Return `path` as a Path.
 
@@ -83,6 +89,33 @@ def check_size(size: int, name: str) -> None:
         raise FormatError(
             f"{name}: holds {size:,} bytes; at most {MAX_BYTES:,} are read, split the data"
         )
+
+
+def check_packing(size: int, packed: int, name: str) -> None:
+    """Refuse data that unpack to more than real ones do.
+
+    Parameters
+    ----------
+    size, packed : int
+        Bytes after and before unpacking.
+    name : str
+        The file, for the error.
+
+    Raises
+    ------
+    FormatError
+        If they are many and were packed better than data are.
+    """
+    if size > unpacking_limit(packed):
+        raise FormatError(
+            f"{name}: {packed:,} packed bytes declare {size:,}, more than data ever pack so well; "
+            "if the file can be trusted, store it unpacked"
+        )
+
+
+def unpacking_limit(packed: int) -> int:
+    """Return how many bytes so many packed ones may become."""
+    return max(PACKED_FREELY, packed * PACKED_RATIO)
 
 
 def in_one_line(error: Exception) -> str:

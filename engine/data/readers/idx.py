@@ -16,6 +16,7 @@ from engine.data.readers.files import (
     DEFLATE_RATIO,
     GZIP_MAGIC,
     as_path,
+    check_packing,
     check_size,
     gunzip,
     read_bytes,
@@ -83,6 +84,7 @@ def parse_idx(content: bytes, name: str) -> Array:
                 f"{name}: the header declares shape {shape}, {size:,} bytes, more than "
                 f"{len(content):,} packed bytes can hold"
             )
+        check_packing(size, len(content), name)
         check_size(size, name)
         content = gunzip(content, name, size + 1)
     if len(content) != size:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import operator
+import re
 import threading
 import warnings
 import zlib
 from collections.abc import Sequence
 from os import PathLike
-from typing import Literal, SupportsIndex
+from typing import Any, Literal, NamedTuple, SupportsIndex
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -25,6 +27,32 @@ MAX_PIXELS = 89_478_485
 
 Channels = Literal[1, 3]
 
+FAINT = 0.1
+"""Ink that differs from the background by less than this share of white cannot be seen."""
+
+# What begins a new part of a JPEG: within a scan ff is followed by 0 or a restart mark, and any
+# number of ff may stand before a marker.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
+class Picture(NamedTuple):
+    """A decoded picture.
+
+    Parameters
+    ----------
+    values : float32 array, shape (channels, h, w)
+        In [0, 1].
+    is_grey : bool
+        Whether the file holds no colours.
+    is_on_black : bool
+        Whether transparent parts became black, because the ink is white.
+    """
+
+    values: Array
+    is_grey: bool
+    is_on_black: bool
+
+
 # warnings.catch_warnings changes a filter list of the whole process, so one thread at a time.
 _LOCK = threading.Lock()
 
@@ -36,7 +64,8 @@ def read_image(
 ) -> Array:
     """Read a picture as the networks take it.
 
-    Transparent parts become white, and a photograph is turned upright as its camera noted.
+    Transparent parts become white, or black where the ink itself is white. A photograph is turned
+    upright as its camera noted.
 
     Parameters
     ----------
@@ -62,10 +91,7 @@ def read_image(
     ConfigurationError
         If `channels` or `size` is out of range.
     """
-    if channels not in (None, 1, 3):
-        raise ConfigurationError(f"read_image: expected channels 1 or 3, received {channels!r}")
-    if size is not None:
-        _check_size(size)
+    check_settings("read_image", channels, size)
     place = as_path(path)
     return parse_image(read_bytes(place), str(place), channels, size)
 
@@ -96,6 +122,16 @@ def parse_image(
     FormatError
         As `read_image`.
     """
+    return decode(content, name, channels, size).values
+
+
+def decode(
+    content: bytes,
+    name: str,
+    channels: Channels | None = None,
+    size: tuple[int, int] | None = None,
+) -> Picture:
+    """Return the picture as `parse_image`, with what its file says about it."""
     check_complete(content, name)
     try:
         with _LOCK, warnings.catch_warnings():
@@ -103,7 +139,8 @@ def parse_image(
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
                 opened.load()
-                picture = _plain(_upright(opened), channels)
+                is_grey = is_grey_mode(opened.mode)
+                picture, is_on_black = _plain(_upright(opened), channels)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise FormatError(f"{name}: {in_one_line(error)}; scale the picture down") from error
     except UnidentifiedImageError as error:
@@ -117,18 +154,48 @@ def parse_image(
     top = np.float32(65535 if values.dtype == np.uint16 else 255)
     scaled: Array = np.divide(values, top, dtype=np.float32)
     planes = scaled[np.newaxis] if scaled.ndim == 2 else scaled.transpose(2, 0, 1)
-    return np.ascontiguousarray(planes)
+    return Picture(np.ascontiguousarray(planes), is_grey, is_on_black)
 
 
-def _check_size(size: tuple[int, int]) -> None:
+def holds_colours(content: bytes) -> bool | None:
+    """Return whether a picture is stored with colours, by its header; None if it is no picture."""
+    try:
+        with _LOCK, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+                return not is_grey_mode(opened.mode)
+    except Exception:  # whoever decodes it will say what is wrong
+        return None
+
+
+def is_grey_mode(mode: str) -> bool:
+    """Return whether Pillow's mode has no colours."""
+    return mode in ("1", "L", "LA", "La") or mode.startswith("I")
+
+
+def check_settings(name: str, channels: object, size: object) -> None:
+    """Refuse what no picture can be read with.
+
+    Raises
+    ------
+    ConfigurationError
+        If `channels` is neither 1 nor 3, or `size` is no size of pictures.
+    """
+    if channels not in (None, 1, 3):
+        raise ConfigurationError(f"{name}: expected channels 1 or 3, received {channels!r}")
+    if size is None:
+        return
     is_pair = isinstance(size, Sequence) and len(size) == 2
-    if not is_pair or not all(isinstance(edge, SupportsIndex) and edge >= 1 for edge in size):
+    edges: tuple[Any, ...] = tuple(size) if is_pair else ()  # type: ignore[arg-type]
+    if not edges or not all(
+        isinstance(edge, SupportsIndex) and operator.index(edge) >= 1 for edge in edges
+    ):
         raise ConfigurationError(
-            f"read_image: expected size as (height, width) in pixels, received {size!r}"
+            f"{name}: expected size as (height, width) in pixels, received {size!r}"
         )
-    if size[0] * size[1] > MAX_PIXELS:
+    if edges[0] * edges[1] > MAX_PIXELS:
         raise ConfigurationError(
-            f"read_image: a size of {size} is more than {MAX_PIXELS:,} pixels; use a smaller one"
+            f"{name}: a size of {size} is more than {MAX_PIXELS:,} pixels; use a smaller one"
         )
 
 
@@ -140,21 +207,38 @@ def _upright(picture: Image.Image) -> Image.Image:
         return picture.copy()
 
 
-def _plain(picture: Image.Image, channels: Channels | None) -> Image.Image:
-    """Return the picture in mode L or RGB (or I;16: grey with 16 bits), without transparency."""
+def _plain(picture: Image.Image, channels: Channels | None) -> tuple[Image.Image, bool]:
+    """Return the picture in mode L or RGB (or I;16: grey with 16 bits), without transparency.
+
+    The other value tells whether transparent parts became black.
+    """
     if picture.mode.startswith("I"):
         # PNG keeps 16-bit grey as I;16. Pillow would clip it at 255 instead of scaling it.
         deep = np.asarray(picture).astype(np.uint16)
         if channels != 3:
-            return Image.fromarray(deep)
+            return Image.fromarray(deep), False
         grey = Image.fromarray((deep // 257).astype(np.uint8))
-        return grey.convert("RGB")
-    is_grey = picture.mode in ("1", "L", "LA", "La")
+        return grey.convert("RGB"), False
+    is_grey, is_on_black = is_grey_mode(picture.mode), False
     if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+        picture, is_on_black = _opaque(picture.convert("RGBA"))
     wanted = channels or (1 if is_grey else 3)
-    return picture.convert("L" if wanted == 1 else "RGB")
+    return picture.convert("L" if wanted == 1 else "RGB"), is_on_black
+
+
+def _opaque(layer: Image.Image) -> tuple[Image.Image, bool]:
+    """Put a picture on white; on black where nothing could be seen on white."""
+    on_white = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    if _contrast(on_white) >= FAINT:
+        return on_white, False
+    on_black = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer)
+    return (on_black, True) if _contrast(on_black) >= FAINT else (on_white, False)
+
+
+def _contrast(picture: Image.Image) -> float:
+    """Return the widest range of a channel, as a share of white."""
+    ranges = picture.convert("RGB").getextrema()
+    return max(high - low for low, high in ranges) / 255  # type: ignore[misc]
 
 
 def check_complete(content: bytes, name: str) -> None:
@@ -172,10 +256,7 @@ def check_complete(content: bytes, name: str) -> None:
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
         _check_png(content, name)
     elif content.startswith(b"\xff\xd8\xff"):
-        # After the last start of a scan there must be an end of the image. (Within a scan the
-        # byte ff is followed by 0 or a restart mark, and thumbnails stand before the scan.)
-        if content.rfind(b"\xff\xd9") <= content.rfind(b"\xff\xda"):
-            raise FormatError(f"{name}: the JPEG picture has no end; the file is truncated")
+        _check_jpeg(content, name)
     elif content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         _check_length(8 + int.from_bytes(content[4:8], "little"), content, name)
     elif content.startswith(b"BM"):
@@ -188,6 +269,25 @@ def _check_length(declared: int, content: bytes, name: str) -> None:
             f"{name}: the picture declares {declared:,} bytes, received {len(content):,}; the file "
             "is truncated"
         )
+
+
+def _check_jpeg(content: bytes, name: str) -> None:
+    """Walk from marker to marker to the end of the first picture.
+
+    What follows is no part of it: cameras append films, second pictures and notes.
+    """
+    start = 2
+    while found := _MARKER.search(content, start):
+        start = found.end()
+        kind = content[start - 1]
+        if kind == 0xD9:
+            return
+        if kind in (0x01, 0xD8):  # markers that stand alone
+            continue
+        # The data of a segment, a thumbnail for example, hold markers of their own: step over.
+        length = int.from_bytes(content[start : start + 2], "big")
+        start += max(length, 2)
+    raise FormatError(f"{name}: the JPEG picture has no end; the file is truncated")
 
 
 def _check_png(content: bytes, name: str) -> None:

@@ -10,7 +10,14 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from engine.data.readers.files import DEFLATE_RATIO, as_path, check_size, in_one_line, read_bytes
+from engine.data.readers.files import (
+    DEFLATE_RATIO,
+    as_path,
+    check_packing,
+    check_size,
+    in_one_line,
+    read_bytes,
+)
 from engine.errors import FormatError
 from engine.typing import Array
 
@@ -52,7 +59,7 @@ def read_npz(path: str | PathLike[str]) -> dict[str, Array]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
-            _check_members(members, name)
+            _check_members(members, len(content), name)
             return {
                 member.filename.removesuffix(".npy"): _read_member(archive, member, name)
                 for member in members
@@ -88,7 +95,7 @@ def read_npy(path: str | PathLike[str]) -> Array:
     return _parse_npy(cast(BinaryIO, io.BytesIO(content)), len(content), str(place))
 
 
-def _check_members(members: list[zipfile.ZipInfo], name: str) -> None:
+def _check_members(members: list[zipfile.ZipInfo], available: int, name: str) -> None:
     """Refuse an archive that cannot be what it says, before anything is unpacked."""
     if not members:
         raise FormatError(f"{name}: the archive is empty; expected at least one array")
@@ -108,7 +115,18 @@ def _check_members(members: list[zipfile.ZipInfo], name: str) -> None:
                 f"{where}: declares {member.file_size:,} bytes, more than "
                 f"{member.compress_size:,} packed bytes can hold"
             )
-    check_size(sum(member.file_size for member in members), name)
+        check_packing(member.file_size, member.compress_size, where)
+    size, packed = (
+        sum(getattr(member, field) for member in members)
+        for field in ("file_size", "compress_size")
+    )
+    if packed > available:
+        raise FormatError(
+            f"{name}: its arrays declare {packed:,} packed bytes in a file of {available:,}; they "
+            "overlap, or the file is truncated"
+        )
+    check_packing(size, packed, name)
+    check_size(size, name)
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> Array:
