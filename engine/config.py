@@ -44,6 +44,30 @@ def latest_change() -> int:
     return _latest
 
 
+class Sealed:
+    """Base of objects whose public attributes stay as they are once `seal` has been called.
+
+    What is made from them (orders, fingerprints, memory) would otherwise belong to other values.
+    """
+
+    assignable: ClassVar[tuple[str, ...]] = ()
+    """Attributes that can be assigned all the same."""
+    advice: ClassVar[str] = "make a new one"
+    """For the error text."""
+
+    def seal(self) -> None:
+        """End the construction."""
+        object.__setattr__(self, "_sealed", True)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_sealed" in self.__dict__ and not name.startswith("_") and name not in self.assignable:
+            kind = type(self).__name__
+            raise ConfigurationError(
+                f"{kind}.{name}: cannot be assigned once the {kind} is made; {self.advice}"
+            )
+        object.__setattr__(self, name, value)
+
+
 class _Settled(type):
     """Makes objects whose public attributes are settings once their constructor is through."""
 

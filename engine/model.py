@@ -95,7 +95,7 @@ class State(MutableMapping[str, Array]):
         return len(self.buffers)
 
 
-class Model:
+class Model(config.Sealed):
     """A network.
 
     Every call is safe from any thread, also while the model is trained: it answers with the weights
@@ -126,6 +126,11 @@ class Model:
     ConfigurationError
         If names repeat, or arguments contradict each other.
     """
+
+    assignable = ("convolution",)
+    advice = (
+        "only convolution can be, and numbers through model['layer'].weight.value and model.state"
+    )
 
     def __init__(
         self,
@@ -173,15 +178,7 @@ class Model:
         self._predictors: OrderedDict[Shape, Inference] = OrderedDict()
         self._real = np.dtype(self.dtype)
         self._seen, self._lowered = config.latest_change(), self.settings()
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # `_lowered` comes last in the constructor: from there on, what is public stays as it is.
-        if "_lowered" in self.__dict__ and not name.startswith("_") and name != "convolution":
-            raise ConfigurationError(
-                f"model.{name}: fixed when the model was made; only convolution can be assigned, "
-                'and numbers through model["layer"].weight.value and model.state'
-            )
-        object.__setattr__(self, name, value)
+        self.seal()
 
     # -- construction ------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
+from engine.config import Sealed
 from engine.data import parts, splitting
 from engine.data.checking import (
     check_labels,
@@ -25,7 +26,7 @@ from engine.typing import Array
 DIGEST_BYTES = 16
 
 
-class Dataset:
+class Dataset(Sealed):
     """Samples `x` with targets `y`, both in memory.
 
     NaN and infinite values are accepted, so that they can be hunted; `Scheduler.fit` refuses them.
@@ -92,6 +93,7 @@ class Dataset:
                 )
             if self.targets[0].ndim == 1 and self.targets[0].dtype == np.int64:
                 check_labels(self.targets[0], self.classes)
+        self.seal()
 
     @property
     def x(self) -> Any:

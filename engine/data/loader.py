@@ -8,6 +8,7 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
+from engine.config import Sealed
 from engine.data import parts, transforms
 from engine.data.dataset import Dataset
 from engine.errors import ConfigurationError, DataError, ShapeError, UnknownName
@@ -19,7 +20,7 @@ Transform = Callable[[Array, np.random.Generator], Array]
 Chain = tuple[Transform, ...]
 
 
-class DataLoader:
+class DataLoader(Sealed):
     """Batches of `dataset`, one epoch after the other.
 
     Every batch is a pure function of (seed, epoch, number): the order of an epoch comes from a
@@ -54,6 +55,8 @@ class DataLoader:
         If a setting lies outside its range, or no batch would be left.
     """
 
+    assignable = ("epoch",)
+
     def __init__(
         self,
         dataset: Dataset,
@@ -81,6 +84,7 @@ class DataLoader:
                 f"DataLoader: drop_last=True leaves no batch of {batch_size} from {len(dataset)} "
                 "samples; use a smaller batch_size"
             )
+        self.seal()
 
     @property
     def transform(self) -> Any:

@@ -304,6 +304,8 @@ def public(thing: Any) -> list[str]:
 REFUSING = {
     **{f"layer {name}": (lambda n=name: chain(n)["it"]) for name in LAYERS},
     "model": net,
+    "data set": lambda: Dataset(X, LABELS),
+    "loader": lambda: DataLoader(Dataset(X, LABELS), batch_size=4),
     "parameter": lambda: net()["conv"].weight,
     **OPTIMIZERS,
     **LOSSES,
@@ -319,6 +321,7 @@ REFUSING = {
 INTERNAL = {
     "parameter": {"buffer", "gradient_buffer", "guard"},  # what the model gives it
     "model": {"convolution"},  # acts; tested with the convolutions
+    "loader": {"epoch"},  # acts; tested with the loader
 }
 
 
