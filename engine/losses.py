@@ -19,7 +19,14 @@ from engine.errors import ConfigurationError, DataError, ShapeError, shown
 from engine.explanation import Explanation, Operand, Stage, Terms
 from engine.kernels import scalar
 from engine.ops.base import Site, View
-from engine.ops.explaining import elementwise, finish, number, unknown_result
+from engine.ops.explaining import (
+    accumulated,
+    elementwise,
+    finish,
+    number,
+    standing,
+    unknown_result,
+)
 from engine.typing import Array, Index, Shape
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -213,44 +220,52 @@ class Loss(Configurable):
     def explain(self, view: View, result: str, index: Index) -> Explanation:
         """Explain the loss value, or the gradient by one prediction."""
         if result == "output":
-            items, scales = view.array("items").ravel(), view.array("scales").ravel()
-            with np.errstate(all="ignore"):
-                shares = items * scales
-            totals = shares.copy()
-            with np.errstate(all="ignore"):
-                for i in range(1, totals.size):
-                    totals[i] = totals[i - 1] + shares[i]
-            value = view.output[0]
-            places = np.argwhere(np.ones(view.array("items").shape, np.bool_))
-            operands = (
-                Operand("loss.items", items, places),
-                Operand("loss.scales", scales, places),
-            )
-            stages = [
-                Stage(
-                    "sum of losses",
-                    float(totals[-1]),
-                    f"{len(items)} items × scale",
-                )
-            ]
-            # Penalties of layers are no business of the loss: the debugger adds them.
-            stages.append(Stage("= loss", float(totals[-1])))
-            return finish(
-                view,
-                result,
-                index,
-                kind="sum",
-                formula="sum of item loss × scale",
-                order="item",
-                value=totals[-1],
-                terms=Terms(operands, shares, totals),
-                stages=tuple(stages),
-                sentence=f"The loss is {number(value)}, from {len(items)} items; the greatest is "
-                f"{number(np.nanmax(items) if items.size else 0)}.",
-            )
+            return self._explain_sum(view, index)
         if result == "input.gradient":
             return self.explain_gradient(view, index)
         raise unknown_result(view, result)
+
+    def _explain_sum(self, view: View, index: Index) -> Explanation:
+        """Explain the loss as the scaled sum of the losses of its items."""
+        shape = view.array("items").shape
+        items, scales = view.array("items").ravel(), view.array("scales").ravel()
+        with np.errstate(all="ignore"):
+            shares = items * scales
+        totals, places = accumulated(shares), np.argwhere(np.ones(shape, np.bool_))
+        operands = (
+            Operand("loss.items", items, places),
+            Operand("loss.scales", scales, places),
+        )
+        sources: list[Operand] = []
+        bad = ~np.isfinite(shares)
+        if bad.any():
+            first = int((np.isnan(shares) if np.isnan(shares).any() else bad).argmax())
+            sources = self.operands(view, tuple(int(i) for i in np.unravel_index(first, shape)))
+        return finish(
+            view,
+            "output",
+            index,
+            kind="sum",
+            formula="sum of item loss × scale",
+            order="item",
+            value=totals[-1],
+            terms=Terms(operands, shares, totals, derived=True),
+            # Penalties of layers are no business of the loss: the debugger adds them.
+            stages=(
+                Stage("sum of losses", float(totals[-1]), f"{len(items)} items × scale"),
+                Stage("= loss", float(totals[-1])),
+            ),
+            sentence=f"The loss is {number(view.output[0])}, from {len(items)} items; the greatest "
+            f"is {number(items[np.isfinite(items)].max(initial=-np.inf))}.",
+            sources=sources,
+        )
+
+    def operands(self, view: View, item: Index) -> list[Operand]:
+        """Return the numbers that the loss of one item reads, by which a bad one is found.
+
+        Without them, an item's loss is the last that can be named.
+        """
+        return []
 
     @abstractmethod
     def explain_gradient(self, view: View, index: Index) -> Explanation:
@@ -401,6 +416,16 @@ class CrossEntropyLoss(Loss):
         greatest = int(target.view(target.dtype.str.replace("i", "u")).max())
         return greatest < classes and not 0 <= self.ignore_index < classes
 
+    def operands(self, view: View, item: Index) -> list[Operand]:
+        """Return logits and targets of all classes of an item, and its scale."""
+        classes = range(view.input().shape[1])
+        places = [(item[0], c, *item[1:]) for c in classes]
+        return [
+            standing(view, "input", *places),
+            standing(view, "target", *places),
+            standing(view, "scales", item),
+        ]
+
     def explain_gradient(self, view: View, index: Index) -> Explanation:
         """Explain softmax minus target for one logit."""
         n, rest = index[0], index[2:]
@@ -408,7 +433,8 @@ class CrossEntropyLoss(Loss):
         logits, target = view.input()[classes], view.array("target")[classes]
         scale = view.array("scales")[(n, *rest)]
         top = logits.max() if not np.isnan(logits).any() else logits.dtype.type(np.nan)
-        exps = np.array([replay.call(scalar.exponential, v - top) for v in logits])
+        with np.errstate(all="ignore"):
+            exps = np.array([replay.call(scalar.exponential, v - top) for v in logits])
         total, mass = replay.sums(exps)[-1], replay.sums(target)[-1]
         with np.errstate(all="ignore"):
             share = exps[index[1]] / total
@@ -422,7 +448,8 @@ class CrossEntropyLoss(Loss):
             ("softmax", share, "exp(logit − max) / sum"),
             ("= gradient", value, self.formula),
         ]
-        return elementwise(view, "input.gradient", index, sources, steps, self.formula)
+        behind = self.operands(view, (n, *rest))
+        return elementwise(view, "input.gradient", index, sources, steps, self.formula, behind)
 
 
 @functools.lru_cache(maxsize=8)
@@ -442,6 +469,11 @@ class _ElementLoss(Loss):
     def items_shape(self, prediction: Shape) -> Shape:
         """Return the prediction's shape."""
         return prediction
+
+    def operands(self, view: View, item: Index) -> list[Operand]:
+        """Return prediction, target and factors at the item's place."""
+        names = ("input", "target", *self.extra_fields, "scales")
+        return [standing(view, name, item) for name in names]
 
     def _target(self, target: Array, prediction: Shape) -> Array:
         if target.shape != prediction:

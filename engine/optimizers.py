@@ -11,7 +11,7 @@ from engine import arguments
 from engine.config import Configurable
 from engine.device import Buffer, Launch, replay
 from engine.errors import ConfigurationError
-from engine.explanation import Explanation
+from engine.explanation import Explanation, Operand
 from engine.kernels import scalar
 from engine.kernels.settings import AdamSettings, SgdSettings
 from engine.ops.base import View
@@ -84,6 +84,11 @@ class Optimizer(Configurable):
     @abstractmethod
     def explain(self, view: View, result: str, index: Index) -> Explanation:
         """Explain one updated number; `view` has ``NAME.before``, its gradient, moments before."""
+
+
+def rate_of(view: View) -> Operand:
+    """Return the learning rate of this step as a number that enters every update."""
+    return Operand("learning_rate", np.array(view.rates[:1]), np.zeros((1, 0), np.int64))
 
 
 class SGD(Optimizer):
@@ -186,7 +191,7 @@ class SGD(Optimizer):
         )
         steps.append(("= new weight", value, "weight + step"))
         formula = "weight − learning rate × velocity"
-        return elementwise(view, result, index, sources, steps, formula)
+        return elementwise(view, result, index, sources, steps, formula, [rate_of(view)])
 
 
 class Adam(Optimizer):
@@ -295,7 +300,7 @@ class Adam(Optimizer):
             ("second moment", names[1], index),
         ]
         formula = "weight − step size × corrected mean / corrected deviation"
-        return elementwise(view, result, index, sources, steps, formula)
+        return elementwise(view, result, index, sources, steps, formula, [rate_of(view)])
 
 
 class AdamW(Adam):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,8 @@ from engine import arguments
 from engine.arguments import MOST_STEPS
 from engine.debug.expressions import Expression
 from engine.errors import ConfigurationError
-from engine.typing import PHASES, Index, Phase
+from engine.ops.explaining import place
+from engine.typing import PHASES, Array, Index, Phase
 
 if TYPE_CHECKING:
     from engine.debug.inspector import Inspector
@@ -114,21 +115,46 @@ class Breakpoint:
 
 
 def any_nonfinite(session: Inspector, operation: Operation) -> Finding | None:
-    """Find the first NaN or Inf among an operation's results, and the operand it came from."""
-    for result in operation.results:
-        name = operation.layer if operation.phase == "load" else f"{operation.layer}.{result}"
-        array = session.program.read(name)
+    """Find the first NaN or Inf that an operation has written, and the number it came from."""
+    for name, array, result in _written(session, operation):
         bad = ~np.isfinite(array)
         if not bad.any():
             continue
         index = tuple(int(i) for i in np.argwhere(bad)[0])
-        origin = session.bad_operand(operation, result, index) or Origin(name, index)
-        value = array[index]
-        text = f"{value} in {name}{list(index)}, {int(bad.sum())} bad of {array.size}"
+        origin = session.bad_operand(operation, result, index) if result else None
+        origin = origin or Origin(name, index)
+        text = f"{array[index]} in {place(name, index)}, {int(bad.sum())} bad of {array.size}"
         if origin.tensor != name:
-            text += f"; it comes from {origin.tensor}{list(origin.index)}"
+            text += f"; it comes from {place(origin.tensor, origin.index)}"
         return Finding(f"{operation.layer} {operation.phase}: {text}", origin)
     return None
+
+
+def _written(session: Inspector, operation: Operation) -> Iterator[tuple[str, Array, str | None]]:
+    """Yield every tensor that an operation has written, with the result that explains it, if any.
+
+    Besides its results, that is whatever outlives the batch: running statistics and moments can go
+    bad while all results are still in order.
+    """
+    program, layer = session.program, operation.layer
+    if operation.phase == "load":
+        for name in program.model.inputs:
+            yield name, program.read(name), None
+        return
+    for result in operation.results:
+        yield f"{layer}.{result}", program.read(f"{layer}.{result}"), result
+    if operation.phase == "forward" and operation.changes_state:
+        for name, buffer in program.sites[layer].state.items():
+            yield f"{layer}.{name}", buffer.read(), None
+    elif operation.phase == "backward" and layer != "loss":
+        for name in session.summed_gradients(operation):
+            yield name, program.read(name), None
+    elif operation.phase == "update" and program.optimizer is not None:
+        for result in operation.results:
+            parameter = program.model[layer].parameters[result].name
+            moments = program.moments[parameter]
+            for moment, buffer in zip(program.optimizer.moments, moments, strict=True):
+                yield f"{parameter}.{moment}", buffer.read(), result
 
 
 def loss_nonfinite(session: Inspector, operation: Operation) -> Finding | None:
@@ -138,14 +164,19 @@ def loss_nonfinite(session: Inspector, operation: Operation) -> Finding | None:
     value = float(session.program.read("loss.output")[0])
     if np.isfinite(value):
         return None
-    return Finding(f"the loss is {value}", Origin("loss.output", (0,)))
+    origin = session.bad_operand(operation, "output", (0,)) or Origin("loss.output", (0,))
+    text = f"the loss is {value}"
+    if origin.tensor != "loss.output":
+        text += f"; it comes from {place(origin.tensor, origin.index)}"
+    return Finding(text, origin)
 
 
 def loss_spike(session: Inspector, operation: Operation) -> Finding | None:
     """Find a loss above three times the least one so far."""
-    if operation.phase != "loss" or not session.losses:
+    losses = [loss for loss in session.losses if np.isfinite(loss)]
+    if operation.phase != "loss" or not losses:
         return None
-    value, least = float(session.program.read("loss.output")[0]), float(np.nanmin(session.losses))
+    value, least = float(session.program.read("loss.output")[0]), min(losses)
     if not value > 3 * least:
         return None
     return Finding(
@@ -160,7 +191,7 @@ def dead_relu(session: Inspector, operation: Operation) -> Finding | None:
         return None
     output = session.program.read(f"{operation.layer}.output")
     axes = tuple(axis for axis in range(output.ndim) if axis != 1)
-    dead = ~(output > 0).any(axis=axes)
+    dead = (output == 0).all(axis=axes)  # NaN is not dead, it is worse: `any_nonfinite` finds it
     if not dead.mean() > 0.5:
         return None
     first = int(np.flatnonzero(dead)[0])

@@ -14,11 +14,12 @@ from engine.explanation import Explanation, Operand, Stage, Terms
 from engine.layers.base import Layer
 from engine.ops.base import View
 from engine.ops.elementwise import input_number
-from engine.ops.explaining import accumulated, finish, number, place
+from engine.ops.explaining import accumulated, finish, number, place, retold
 from engine.typing import Array, Index, Phase
 
 if TYPE_CHECKING:
     from engine.model import ModelNode
+    from engine.program import Operation
 
 
 class Explainer:
@@ -72,10 +73,31 @@ class Explainer:
                     found.append((node.name, slot))
         return found
 
+    def completed(self, operation: Operation) -> list[str]:
+        """Return the sums of several gradients that a backward operation has completed, by name."""
+        program, layer, names = self.tape.program, operation.layer, []
+        for producer in program.model.node(layer).inputs:
+            readers = self._readers(producer)
+            rows = [program.producers[f"{name}.{slot}"] for name, slot in readers]
+            if len(rows) > 1 and max(rows) == operation.index:
+                names.append(f"{producer}.grad_output")
+        for result in operation.results:
+            own, total = f"{layer}.{result}", None
+            if not result.startswith("input"):
+                parameter = program.model[layer].parameters[result.removesuffix(".gradient")]
+                total = f"{parameter.name}.gradient"
+            if total is not None and program.buffer(total) is not program.buffer(own):
+                names.append(total)
+        return names
+
     # -- explaining --------------------------------------------------------------------------
 
     def explain(self, layer: str, result: str, index: Index) -> Explanation:
         """Explain one element of a tensor that has been computed in this batch."""
+        with np.errstate(all="ignore"):  # a NaN or an infinity is what one wants to have explained
+            return self._explain(layer, result, index)
+
+    def _explain(self, layer: str, result: str, index: Index) -> Explanation:
         if result == "grad_output":
             return self._explain_output_gradient(layer, index)
         row = self.tape.operations[self.operation_for(layer, result)]
@@ -121,7 +143,16 @@ class Explainer:
             type(regularizer).function, weight, explanation.value, regularizer.strength
         )
         stage = Stage("+ penalty", float(value), regularizer.formula)
-        return replace(explanation, value=value, stages=(*explanation.stages, stage))
+        where = np.array([index], np.int64)
+        explained = replace(
+            explanation,
+            value=value,
+            stages=(*explanation.stages, stage),
+            sources=(*explanation.sources, Operand(parameter.name, np.array([weight]), where)),
+            sentence=f"{place(explanation.tensor, index)} is {number(value)}: "
+            f"{number(explanation.value)} from the batch, and the penalty, {regularizer.formula}.",
+        )
+        return retold(explained)
 
     def _with_penalties(self, result: str, explanation: Explanation) -> Explanation:
         """Add the penalties of all layers to the explanation of the loss, in the engine's order."""
@@ -133,15 +164,20 @@ class Explainer:
         if result != "output" or not regularized:
             return explanation
         value, stages = explanation.value, list(explanation.stages[:-1])
+        sources = list(explanation.sources)
         for name, parameter in regularized.items():
             if parameter.regularizer is not None:
-                weight = parameter.attached().to_inner(self._parameter_before(name))
+                before = self._parameter_before(name)
+                weight = parameter.attached().to_inner(before)
+                bad = np.argwhere(~np.isfinite(before))
+                sources.append(Operand(name, before[tuple(bad.T)], bad))
                 penalty = parameter.regularizer.replayed(weight)
                 value = value + penalty
                 kind = type(parameter.regularizer).__name__
                 stages.append(Stage(f"+ {kind} of {name}", float(penalty)))
         stages.append(Stage("= loss", float(value), "losses + penalties"))
-        return replace(explanation, value=value, stages=tuple(stages))
+        explained = replace(explanation, value=value, stages=tuple(stages), sources=tuple(sources))
+        return retold(explained)
 
     def _explain_output_gradient(self, layer: str, index: Index) -> Explanation:
         """Explain the gradient of a layer's output: its one reader's, or the sum of several."""
@@ -159,6 +195,7 @@ class Explainer:
             ", ".join(f"{name}.{slot}" for name, slot in readers),
             values,
             np.tile(index, (len(values), 1)),
+            tuple(f"{name}.{slot}" for name, slot in readers),
         )
         explanation = finish(
             view,

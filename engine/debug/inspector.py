@@ -344,18 +344,18 @@ class Inspector:
 
     @undisturbed
     def bad_operand(self, operation: Operation, result: str, index: Index) -> Origin | None:
-        """Return the first operand of an element that is not finite, if there is one."""
+        """Return what made an element NaN or infinite, if something that entered it is so."""
         if operation.phase == "load":
             return None
         try:
-            explanation = self._explainer.explain(operation.layer, result, index)
+            culprit = self._explainer.explain(operation.layer, result, index).blame()
         except EngineError:
             return None
-        for operand in explanation.terms.operands:
-            bad = np.flatnonzero(~np.isfinite(operand.values))
-            if bad.size:
-                return Origin(operand.tensor, tuple(int(i) for i in operand.indices[bad[0]]))
-        return None
+        return None if culprit is None else Origin(culprit.tensor, culprit.index)
+
+    def summed_gradients(self, operation: Operation) -> list[str]:
+        """Return the gradients of several parts whose last part a backward operation has added."""
+        return self._explainer.completed(operation)
 
     @undisturbed
     def record(self, layer: str, phase: Phase) -> StepRecord | None:

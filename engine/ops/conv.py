@@ -24,6 +24,7 @@ from engine.ops.explaining import (
     number,
     place,
     product_terms,
+    standing,
     strongest,
     sum_terms,
     unknown_result,
@@ -289,7 +290,8 @@ class Conv2d(Op):
             stages=tuple(stages),
             patches=patches,
             notes=notes,
-            sentence=f"{name} is {number(value)}. {strongest(terms, float(value))}",
+            sources=(standing(view, "bias", (o,)),) if self.bias else (),
+            sentence=f"{name} is {number(value)}. {strongest(terms)}",
         )
 
     @staticmethod
@@ -394,7 +396,7 @@ class Conv2d(Op):
                 ),
             ),
             sentence=f"The loss changes by {number(value)} per unit of this pixel. "
-            f"{strongest(terms, float(value))}",
+            f"{strongest(terms)}",
         )
 
     def _explain_weight_gradient(self, view: View, index: Index) -> Explanation:

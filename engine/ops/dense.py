@@ -19,6 +19,7 @@ from engine.ops.explaining import (
     number,
     place,
     product_terms,
+    standing,
     strongest,
     sum_terms,
     unknown_result,
@@ -176,8 +177,9 @@ class Dense(Op):
                 _row("input", left.tensor, left.values),
                 _row("weight", right.tensor, right.values),
             ),
+            sources=(standing(view, "bias", index[-1:]),) if self.bias else (),
             sentence=f"{place(view.tensor_name('output'), index)} is {number(value)}. "
-            f"{strongest(terms, float(value))}",
+            f"{strongest(terms)}",
         )
 
     @staticmethod
@@ -209,7 +211,7 @@ class Dense(Op):
             patches=patches,
             stages=(Stage("= gradient", float(value)),),
             sentence=f"{place(view.tensor_name(result), index)} is {number(value)}. "
-            f"{strongest(terms, float(value))}",
+            f"{strongest(terms)}",
         )
 
 

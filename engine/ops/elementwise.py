@@ -69,7 +69,12 @@ class Add(Op):
             count = len(view.input_names)
             values = np.array([view.input(k)[index] for k in range(count)])
             totals = accumulated(values)
-            operand = Operand(", ".join(view.input_names), values, np.tile(index, (count, 1)))
+            operand = Operand(
+                ", ".join(view.input_names),
+                values,
+                np.tile(index, (count, 1)),
+                view.input_names,
+            )
             return finish(
                 view,
                 result,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from engine.device import replay
 from engine.errors import StateError
-from engine.explanation import Explanation, Kind, Operand, Patch, Stage, Terms, no_terms
+from engine.explanation import Culprit, Explanation, Kind, Operand, Patch, Stage, Terms, no_terms
 from engine.kernels.scalar import CHUNKS, chunk_start
 from engine.ops.base import View, phase_of
 from engine.typing import Array, Index, Scalar
@@ -21,8 +22,8 @@ def number(value: float | Scalar) -> str:
 
 
 def place(tensor: str, index: Sequence[int]) -> str:
-    """Return ``conv2.output[0, 5, 7, 4]``."""
-    return f"{tensor}[{', '.join(str(int(i)) for i in index)}]"
+    """Return ``conv2.output[0, 5, 7, 4]``; a number that has no axes is named alone."""
+    return f"{tensor}[{', '.join(str(int(i)) for i in index)}]" if len(index) else tensor
 
 
 def finish(
@@ -40,11 +41,15 @@ def finish(
     patches: tuple[Patch, ...] = (),
     decisive: int | None = None,
     notes: tuple[str, ...] = (),
+    sources: Sequence[Operand] = (),
 ) -> Explanation:
-    """Put an explanation together and look up the stored number to compare with."""
+    """Put an explanation together and look up the stored number to compare with.
+
+    The sentence is that of a finite number; of another one, `retold` says what made it so.
+    """
     array = view.array(result)
     stored: Scalar = array[index]
-    return Explanation(
+    explanation = Explanation(
         layer=view.layer,
         phase=phase_of(result),
         tensor=view.tensor_name(result),
@@ -60,7 +65,76 @@ def finish(
         decisive=decisive,
         sentence=sentence,
         notes=notes,
+        sources=tuple(sources),
     )
+    return retold(explanation)
+
+
+def retold(explanation: Explanation) -> Explanation:
+    """Return an explanation whose sentence, if the number is NaN or infinite, says why."""
+    if np.isfinite(explanation.stored):
+        return explanation
+    culprit = explanation.culprit
+    name = place(explanation.tensor, explanation.index)
+    start = f"{name} is {number(explanation.stored)}"
+    if culprit is None:
+        sentence = f"{start}{_overflow(explanation)}."
+    elif culprit.term is None:
+        where = place(culprit.tensor, culprit.index)
+        sentence = f"{start}, because {where} is {number(culprit.value)}."
+    else:
+        sentence = f"{start}. {_bad_term(explanation, culprit, culprit.term)}"
+    return replace(explanation, sentence=sentence)
+
+
+def _bad_term(explanation: Explanation, culprit: Culprit, which: int) -> str:
+    """Name the term that is NaN or infinite, and the operand that is."""
+    terms = explanation.terms
+    term, where = terms[which], place(culprit.tensor, culprit.index)
+    count = len(terms)
+    if explanation.kind == "max":
+        return f"Cell {which} of {count} decides: {where} is {number(culprit.value)}."
+    start = f"The strongest of its {count} terms is number {which}: "
+    if len(term.values) == 1:
+        return f"{start}{where} = {number(culprit.value)}."
+    values = " × ".join(number(v) for v in term.values)
+    return f"{start}{values} = {number(term.contribution)}, because {where} is so."
+
+
+def _overflow(explanation: Explanation) -> str:
+    """Say at which step a number left the range of its dtype though all that entered is finite."""
+    terms, kind = explanation.terms, explanation.stored.dtype
+    range_text = f"the range of {kind}, which ends at {number(np.finfo(kind).max)}"
+    bad = np.flatnonzero(~np.isfinite(terms.totals))
+    if bad.size:
+        term = terms[int(bad[0])]
+        values = " × ".join(number(v) for v in term.values)
+        product = f" = {number(term.contribution)}" if len(term.values) > 1 else ""
+        return (
+            f": all that enters it is finite, but term {term.number} of {len(terms)}, "
+            f"{values}{product}, leaves {range_text}"
+        )
+    steps = [stage for stage in explanation.stages if not np.isfinite(stage.value)]
+    if not steps:
+        return f": all that enters it is finite, but it leaves {range_text}"
+    formula = f" ({steps[0].formula})" if steps[0].formula else ""
+    label = steps[0].label.removeprefix("= ").removeprefix("+ ")
+    reason = "there is no such number" if np.isnan(steps[0].value) else f"outside {range_text}"
+    return (
+        f": all that enters it is finite, but the {label}{formula} is {number(steps[0].value)}, "
+        f"{reason}"
+    )
+
+
+def standing(view: View, name: str, *places: Index) -> Operand:
+    """Return numbers that enter besides the terms, as an operand, by the places they stand at.
+
+    A parameter or moment as it was before an update bears its own name.
+    """
+    array = view.array(name)
+    values = np.array([array[where] for where in places], array.dtype)
+    indices = np.array(places, np.int64).reshape(len(places), -1)
+    return Operand(view.tensor_name(name).removesuffix(".before"), values, indices)
 
 
 def gather(view: View, name: str, indices: Array, used: Array | None = None) -> Operand:
@@ -78,9 +152,14 @@ def gather(view: View, name: str, indices: Array, used: Array | None = None) -> 
 def product_terms(
     left: Operand, right: Operand, used: Array | None = None, starts: tuple[int, ...] = (0,)
 ) -> Terms:
-    """Return the terms of a sum of products, replayed with fused multiply-adds."""
+    """Return the terms of a sum of products, replayed with fused multiply-adds.
+
+    Terms that are not `used` are never carried out, so they bring 0 even where an operand is NaN.
+    """
     with np.errstate(all="ignore"):
         contributions = left.values * right.values
+    if used is not None:
+        contributions = np.where(used, contributions, contributions.dtype.type(0))
     totals = replay.products(left.values, right.values, used, starts)
     return Terms((left, right), contributions, totals, starts)
 
@@ -139,6 +218,7 @@ def elementwise(
     sources: Sequence[tuple[str, str, Index]],
     steps: Sequence[tuple[str, Any, str]],
     formula: str,
+    behind: Sequence[Operand] = (),
 ) -> Explanation:
     """Explain a number that depends on a few others at known places.
 
@@ -147,6 +227,8 @@ def elementwise(
     sources : sequence of (label, tensor, index)
     steps : sequence of (label, value, formula)
         The computation; the last value is the result.
+    behind : sequence of Operand
+        What enters through an op's own memory (``saved.NAME``) or otherwise without a place above.
     """
     stages = [
         Stage(label, float(view.array(name)[where]), place(view.tensor_name(name), where))
@@ -166,21 +248,33 @@ def elementwise(
         stages=tuple(stages),
         sentence=f"{place(view.tensor_name(result), index)} is {number(value)}: {formula}, "
         f"with {inputs}.",
+        sources=(
+            *(standing(view, name, where) for _, name, where in sources if not own(name)),
+            *behind,
+        ),
     )
 
 
-def strongest(terms: Terms, total: float) -> str:
-    """Say which term moved a sum most."""
+def own(name: str) -> bool:
+    """Return whether a tensor is an op's own memory: it only passes on what was read."""
+    return name.startswith("saved.")
+
+
+def strongest(terms: Terms) -> str:
+    """Say which term moved a finite sum most; of others, `retold` speaks."""
     if not len(terms):
         return "Nothing reaches it, so it is 0."
-    best = int(np.argmax(np.abs(np.nan_to_num(terms.contributions, posinf=np.inf))))
-    term = terms[best]
-    if term.indices[0] is None:
+    sizes = np.abs(terms.contributions)
+    best = int(sizes.argmax())
+    if not sizes[best] > 0:
         return f"All {len(terms)} products are 0."
+    term = terms[best]
     values = " × ".join(number(v) for v in term.values)
+    where = term.indices[0]
+    name = "" if where is None else f"{place(term.tensors[0], where)}, "
     return (
         f"The strongest of its {len(terms)} terms is number {best}: "
-        f"{place(term.tensors[0], term.indices[0])}, {values} = {number(term.contribution)}."
+        f"{name}{values} = {number(term.contribution)}."
     )
 
 

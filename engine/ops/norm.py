@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -23,6 +23,7 @@ from engine.ops.explaining import (
     number,
     place,
     product_terms,
+    standing,
     sum_terms,
     unknown_result,
     zero_of,
@@ -141,6 +142,28 @@ class BatchNorm2d(Op):
         inverse = replay.call(scalar.inverse_deviation, variance, self.epsilon)
         return inverse, replay.call(scalar.normalize, view.input()[index], mean, inverse)
 
+    @staticmethod
+    def _channel(view: View, name: str, channel: int) -> Operand:
+        """Return all numbers of a channel, in the order in which their sums read them."""
+        array = view.array(name)
+        n, y, x = np.indices((array.shape[0], *array.shape[2:])).reshape(3, -1)
+        return gather(view, name, np.stack([n, np.full_like(n, channel), y, x], 1))
+
+    def _behind_statistics(self, view: View, channel: int) -> tuple[Operand, ...]:
+        """Return what statistics of the batch that are no numbers come from."""
+        names = self._statistics(view)
+        if not view.training or all(np.isfinite(view.array(name)[channel]) for name in names):
+            return ()
+        return (self._channel(view, "input", channel),)
+
+    def _behind_sums(
+        self, view: View, channel: int, sums: dict[str, Scalar]
+    ) -> tuple[Operand, ...]:
+        """Return what sums over a channel that are no numbers come from."""
+        if all(np.isfinite(total) for total in sums.values()):
+            return ()
+        return (self._channel(view, "grad_output", channel), self._channel(view, "input", channel))
+
     def explain(self, view: View, result: str, index: Index) -> Explanation:
         """Explain an output, or one number of the three gradients."""
         if result == "output":
@@ -171,7 +194,8 @@ class BatchNorm2d(Op):
             ("= output", value, "normalised × weight + bias"),
         ]
         formula = "(x − mean) / deviation × weight + bias"
-        return elementwise(view, "output", index, sources, steps, formula)
+        behind = self._behind_statistics(view, index[1])
+        return elementwise(view, "output", index, sources, steps, formula, behind)
 
     def _explain_input_gradient(self, view: View, index: Index) -> Explanation:
         c = (index[1],)
@@ -191,6 +215,7 @@ class BatchNorm2d(Op):
                 sources,
                 steps,
                 "gradient × weight / deviation",
+                (standing(view, "running_var", c),),
             )
         shape = view.grad_output.shape
         count = grad.dtype.type(shape[0] * shape[2] * shape[3])
@@ -229,14 +254,16 @@ class BatchNorm2d(Op):
             sources,
             steps,
             "gradient through the statistics of the batch",
+            (
+                standing(view, "input", index),
+                *self._behind_statistics(view, index[1]),
+                *self._behind_sums(view, index[1], sums),
+            ),
         )
 
     def _explain_channel_sum(self, view: View, result: str, index: Index) -> Explanation:
-        grads = view.grad_output
-        n, y, x = np.indices((grads.shape[0], *grads.shape[2:])).reshape(3, -1)
-        places = np.stack([n, np.full_like(n, index[0]), y, x], 1)
-        right = gather(view, "grad_output", places)
-        starts = chunked(len(n), 1)
+        right = self._channel(view, "grad_output", index[0])
+        starts, sources = chunked(len(right.values), 1), tuple[Operand, ...]()
         if result == "bias.gradient":
             terms, formula = sum_terms(right, starts), "sum of the output gradient over the channel"
         else:
@@ -245,11 +272,12 @@ class BatchNorm2d(Op):
                 scalar.inverse_deviation, view.array(variance_name)[index[0]], self.epsilon
             )
             mean = view.array(mean_name)[index[0]]
-            values = (view.input()[tuple(places.T)] - mean) * inverse
-            terms = product_terms(
-                Operand(f"{view.layer}.normalised", values, places), right, None, starts
-            )
+            x = self._channel(view, "input", index[0])
+            normal = Operand(f"{view.layer}.normalised", (x.values - mean) * inverse, x.indices)
+            terms = replace(product_terms(normal, right, None, starts), derived=True)
             formula = "sum of normalised x × output gradient over the channel"
+            names = () if view.training else (mean_name, variance_name)
+            sources = (x, right, *(standing(view, name, index) for name in names))
         value, stage = add_chunks(terms, zero_of(view, result))
         return finish(
             view,
@@ -263,4 +291,5 @@ class BatchNorm2d(Op):
             stages=(stage, Stage("= gradient", float(value))),
             sentence=f"{place(view.tensor_name(result), index)} is {number(value)}, "
             f"a sum over {len(terms)} pixels.",
+            sources=sources,
         )

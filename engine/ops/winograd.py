@@ -15,11 +15,11 @@ import numpy as np
 
 from engine import arguments
 from engine.device import Buffer, Launch, replay
-from engine.explanation import Explanation, Stage
+from engine.explanation import Explanation, Operand, Stage
 from engine.kernels.scalar import CHUNKS
 from engine.kernels.settings import WinogradChunks, WinogradKernels, WinogradTiles
 from engine.ops.base import Site, View
-from engine.ops.explaining import accumulated, number, place, strongest
+from engine.ops.explaining import accumulated, gather, number, place, retold, strongest
 from engine.typing import Array, Index, Scalar, Shape
 
 if TYPE_CHECKING:
@@ -273,24 +273,63 @@ def explain(op: Conv2d, view: View, result: str, index: Index, direct: Explanati
             stages.append(Stage("+ bias", float(bias), place(view.tensor_name("bias"), index[1:2])))
     last = direct.stages[-1]
     stages.append(Stage(last.label, float(value), "Winograd sum" + " + bias" * (len(stages) == 3)))
-    apart = ulps(value, direct.value)
-    with np.errstate(all="ignore"):
-        relative = abs(float(value) - float(direct.value)) / max(abs(float(direct.value)), 1e-300)
-    note = (
-        f"Winograd's method with tiles of {size}; direct convolution would give "
-        f"{float(direct.value):.9g}, {apart} ulp away"
-        + (f" (relative {relative:.1e})" if apart else "")
-        + "; the terms are those of the direct sum"
-    )
     name = place(view.tensor_name(result), index)
-    return replace(
+    explanation = replace(
         direct,
         value=value,
         order=order,
         stages=tuple(stages),
-        notes=(*direct.notes, note),
-        sentence=f"{name} is {number(value)}, by Winograd's method. "
-        f"{strongest(direct.terms, float(value))}",
+        notes=(*direct.notes, _note(size, value, direct.value)),
+        sentence=f"{name} is {number(value)}, by Winograd's method. {strongest(direct.terms)}",
+        sources=(*direct.sources, *_read_by_tiles(op, view, result, index, tile)),
+    )
+    return retold(explanation)
+
+
+def _note(size: str, value: Scalar, direct: Scalar) -> str:
+    """Say how far the number lies from the direct sum's."""
+    distance = ""
+    if np.isfinite(value) and np.isfinite(direct):
+        apart = ulps(value, direct)
+        relative = abs(float(value) - float(direct)) / max(abs(float(direct)), 1e-300)
+        distance = f", {apart} ulp away" + (f" (relative {relative:.1e})" if apart else "")
+    return (
+        f"Winograd's method with tiles of {size}; direct convolution would give "
+        f"{float(direct):.9g}{distance}; the terms are those of the direct sum"
+    )
+
+
+def _read_by_tiles(
+    op: Conv2d, view: View, result: str, index: Index, tile: int
+) -> tuple[Operand, ...]:
+    """Return what a number's tiles read, if it is NaN or infinite; of a finite one, nothing.
+
+    A tile mixes all its pixels, so a bad one among them reaches numbers whose window it is not in.
+    """
+    if np.isfinite(view.array(result)[index]):
+        return ()
+    if result == "weight.gradient":
+        sides = (("input", index[1]), ("grad_output", index[0]))
+        planes = [np.zeros(view.array(name).shape, np.bool_) for name, _ in sides]
+        for plane, (_, channel) in zip(planes, sides, strict=True):
+            plane[:, channel] = True
+        return tuple(
+            gather(view, name, np.argwhere(plane))
+            for (name, _), plane in zip(sides, planes, strict=True)
+        )
+    n, channel, y, x = index
+    turned = result == "input.gradient"
+    name = "grad_output" if turned else "input"
+    top, left = padding_of(op, result, view.input().shape)
+    first = y // tile * tile - top, x // tile * tile - left
+    rows, columns = (slice(max(at, 0), max(at + tile + 2, 0)) for at in first)
+    patch = np.zeros(view.array(name).shape, np.bool_)
+    patch[n, :, rows, columns] = True
+    kernels = np.zeros(view.array("weight").shape, np.bool_)
+    kernels[(slice(None), channel) if turned else channel] = True
+    return (
+        gather(view, name, np.argwhere(patch)),
+        gather(view, "weight", np.argwhere(kernels)),
     )
 
 
