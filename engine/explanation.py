@@ -207,7 +207,7 @@ class Explanation:
     stored : numpy scalar
         What the engine's memory holds; `exact` compares the bits.
     decisive : int or None
-        The term that decides (the maximum), if one does.
+        The term that decides, if one does: the maximum, or what made a sum NaN or infinite.
     sentence : str
         One plain sentence with this number's real values.
     sources : tuple of Operand
@@ -247,15 +247,11 @@ class Explanation:
 
     @property
     def strongest(self) -> int | None:
-        """The number of the term that decides, or else moves the result most; None if none does.
-
-        NaN is stronger than infinity, and both are stronger than any number. Where the running
-        total leaves the range of the dtype though every term is in it, it is the term that does it.
-        """
+        """The number of the term that decides, or else moves the result most; None if none does."""
         if self.decisive is not None:
             return self.decisive
         sizes = np.abs(self.terms.contributions)
-        for bad in (np.isnan(sizes), np.isinf(sizes), ~np.isfinite(self.terms.totals)):
+        for bad in (np.isnan(sizes), np.isinf(sizes)):
             if bad.any():
                 return int(bad.argmax())
         return int(sizes.argmax()) if sizes.size and sizes.max() > 0 else None

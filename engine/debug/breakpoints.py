@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from engine.arguments import MOST_STEPS
 from engine.debug.expressions import Expression
 from engine.errors import ConfigurationError
 from engine.ops.explaining import place
-from engine.typing import PHASES, Array, Index, Phase
+from engine.typing import PHASES, Index, Phase
 
 if TYPE_CHECKING:
     from engine.debug.inspector import Inspector
@@ -116,11 +117,22 @@ class Breakpoint:
 
 def any_nonfinite(session: Inspector, operation: Operation) -> Finding | None:
     """Find the first NaN or Inf that an operation has written, and the number it came from."""
-    for name, array, result in _written(session, operation):
+    results = {
+        operation.layer if operation.phase == "load" else f"{operation.layer}.{result}": result
+        for result in operation.results
+    }
+    # What outlives the batch can go bad while all results are still in order.
+    written = chain(
+        ((name, session.program.read(name)) for name in results), session.aside(operation).items()
+    )
+    for name, array in written:
         bad = ~np.isfinite(array)
         if not bad.any():
             continue
         index = tuple(int(i) for i in np.argwhere(bad)[0])
+        result = results.get(name)
+        if result is None and operation.phase == "update":  # a moment: its weight read the same
+            result = name.split(".")[-2]
         origin = session.bad_operand(operation, result, index) if result else None
         origin = origin or Origin(name, index)
         text = f"{array[index]} in {place(name, index)}, {int(bad.sum())} bad of {array.size}"
@@ -128,33 +140,6 @@ def any_nonfinite(session: Inspector, operation: Operation) -> Finding | None:
             text += f"; it comes from {place(origin.tensor, origin.index)}"
         return Finding(f"{operation.layer} {operation.phase}: {text}", origin)
     return None
-
-
-def _written(session: Inspector, operation: Operation) -> Iterator[tuple[str, Array, str | None]]:
-    """Yield every tensor that an operation has written, with the result that explains it, if any.
-
-    Besides its results, that is whatever outlives the batch: running statistics and moments can go
-    bad while all results are still in order.
-    """
-    program, layer = session.program, operation.layer
-    if operation.phase == "load":
-        for name in program.model.inputs:
-            yield name, program.read(name), None
-        return
-    for result in operation.results:
-        yield f"{layer}.{result}", program.read(f"{layer}.{result}"), result
-    if operation.phase == "forward" and operation.changes_state:
-        for name, buffer in program.sites[layer].state.items():
-            yield f"{layer}.{name}", buffer.read(), None
-    elif operation.phase == "backward" and layer != "loss":
-        for name in session.summed_gradients(operation):
-            yield name, program.read(name), None
-    elif operation.phase == "update" and program.optimizer is not None:
-        for result in operation.results:
-            parameter = program.model[layer].parameters[result].name
-            moments = program.moments[parameter]
-            for moment, buffer in zip(program.optimizer.moments, moments, strict=True):
-                yield f"{parameter}.{moment}", buffer.read(), result
 
 
 def loss_nonfinite(session: Inspector, operation: Operation) -> Finding | None:

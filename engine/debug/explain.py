@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.debug.tape import Tape
-from engine.device import replay
+from engine.device import Buffer, replay
 from engine.errors import ShapeError, StateError, UnknownName, shown
 from engine.explanation import Explanation, Operand, Stage, Terms
 from engine.layers.base import Layer
@@ -73,22 +73,24 @@ class Explainer:
                     found.append((node.name, slot))
         return found
 
-    def completed(self, operation: Operation) -> list[str]:
-        """Return the sums of several gradients that a backward operation has completed, by name."""
-        program, layer, names = self.tape.program, operation.layer, []
-        for producer in program.model.node(layer).inputs:
+    def completed(self, operation: Operation) -> dict[str, Buffer]:
+        """Return sums of several gradients that a backward operation has added to, by name.
+
+        Of a tensor with several readers, only the last of them has made it complete.
+        """
+        program, layer = self.tape.program, operation.layer
+        node, sums = program.model.node(layer), dict[str, Buffer]()
+        for producer in node.inputs:
             readers = self._readers(producer)
             rows = [program.producers[f"{name}.{slot}"] for name, slot in readers]
             if len(rows) > 1 and max(rows) == operation.index:
-                names.append(f"{producer}.grad_output")
-        for result in operation.results:
-            own, total = f"{layer}.{result}", None
-            if not result.startswith("input"):
-                parameter = program.model[layer].parameters[result.removesuffix(".gradient")]
-                total = f"{parameter.name}.gradient"
-            if total is not None and program.buffer(total) is not program.buffer(own):
-                names.append(total)
-        return names
+                name = f"{producer}.grad_output"
+                sums[name] = program.tensors[name]
+        for name, parameter in (node.layer.parameters if node.layer else {}).items():
+            total = program.gradients.get(parameter.name)
+            if total is not None and total is not program.buffer(f"{layer}.{name}.gradient"):
+                sums[f"{parameter.name}.gradient"] = total
+        return sums
 
     # -- explaining --------------------------------------------------------------------------
 
@@ -236,7 +238,17 @@ class Explainer:
             program.training,
             rates,
             program.convolution,
+            self.lasting(node),
         )
+
+    def lasting(self, node: ModelNode) -> dict[str, str]:
+        """Return the full names of a node's parameters and running statistics by short ones."""
+        layer, state = node.layer, self.tape.program.model.state.buffers
+        if layer is None:
+            return {}
+        full = {id(buffer): name for name, buffer in state.items()}
+        names = {name: full[id(buffer)] for name, buffer in layer.state.items()}
+        return names | {name: parameter.name for name, parameter in layer.parameters.items()}
 
     def _loss_array(self, name: str, source: str) -> Array:
         return self.tape.program.read(source if name == "input" else f"loss.{name}")
@@ -256,6 +268,8 @@ class Explainer:
         if name.endswith(".before"):
             moment = name.removesuffix(".before").partition(".")[2]
             return self._moment_before(full, moment) if moment else self._parameter_before(full)
+        if phase == "update" and name.endswith(".gradient"):
+            return program.gradients[full].read()  # of a shared layer, the sum over its uses
         if name in (node.layer.parameters if node.layer else {}):
             return program.read(full) if phase == "update" else self._parameter_before(full)
         return program.read(f"{node.name}.{name}")

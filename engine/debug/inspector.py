@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
-import numpy as np
-
 from engine import arguments
 from engine.data.sources import length
 from engine.debug.breakpoints import Origin
@@ -353,9 +351,29 @@ class Inspector:
             return None
         return None if culprit is None else Origin(culprit.tensor, culprit.index)
 
-    def summed_gradients(self, operation: Operation) -> list[str]:
-        """Return the gradients of several parts whose last part a backward operation has added."""
-        return self._explainer.completed(operation)
+    def aside(self, operation: Operation) -> dict[str, Array]:
+        """Return what an operation has written besides its results, by name.
+
+        That is what outlives the batch, running statistics and moments, and sums of gradients.
+        """
+        program, layer, found = self.program, operation.layer, dict[str, Array]()
+        if operation.phase == "load":
+            found = {name: program.read(name) for name in program.model.inputs[1:]}
+        elif operation.phase == "forward" and operation.changes_state:
+            names = self._explainer.lasting(program.model.node(layer))
+            state = program.sites[layer].state
+            found = {names[name]: buffer.read() for name, buffer in state.items()}
+        elif operation.phase == "backward" and layer != "loss":
+            sums = self._explainer.completed(operation)
+            found = {name: buffer.read() for name, buffer in sums.items()}
+        elif operation.phase == "update" and program.optimizer is not None:
+            for result in operation.results:
+                name = program.model[layer].parameters[result].name
+                for moment, buffer in zip(
+                    program.optimizer.moments, program.moments[name], strict=True
+                ):
+                    found[f"{name}.{moment}"] = buffer.read()
+        return found
 
     @undisturbed
     def record(self, layer: str, phase: Phase) -> StepRecord | None:

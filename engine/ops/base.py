@@ -8,7 +8,7 @@ why a number is what it is.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -123,6 +123,9 @@ class View:
         What the optimiser's kernels were given in this step; the learning rate comes first.
     convolution : str
         How convolutions ran.
+    lasting : dict
+        Full names of parameters and running statistics by their short ones; a layer that is used
+        more than once has them from its first use.
     """
 
     def __init__(
@@ -133,6 +136,7 @@ class View:
         training: bool,
         rates: tuple[float, ...] = (),
         convolution: str = "direct",
+        lasting: Mapping[str, str] | None = None,
     ) -> None:
         self.layer, self.input_names, self.training, self.rates = (
             layer,
@@ -141,6 +145,7 @@ class View:
             rates,
         )
         self.convolution = convolution
+        self._lasting = lasting or {}
         self._read = read
         self._cache: dict[str, Array] = {}
 
@@ -172,7 +177,7 @@ class View:
         """Return the full name, ``"conv2.weight.gradient"``; an input has its producer's."""
         if name.startswith("input") and not name.endswith(".gradient"):
             return self.input_names[int(name[5:] or 1) - 1]
-        return f"{self.layer}.{name}"
+        return self._lasting.get(name, f"{self.layer}.{name}")
 
     def has(self, name: str) -> bool:
         """Return whether this op has such a tensor."""

@@ -78,13 +78,17 @@ def retold(explanation: Explanation) -> Explanation:
     name = place(explanation.tensor, explanation.index)
     start = f"{name} is {number(explanation.stored)}"
     if culprit is None:
-        sentence = f"{start}{_overflow(explanation)}."
-    elif culprit.term is None:
+        which, text = _overflow(explanation)
+        return replace(explanation, sentence=f"{start}: {text}.", decisive=which)
+    if culprit.term is None:
         where = place(culprit.tensor, culprit.index)
-        sentence = f"{start}, because {where} is {number(culprit.value)}."
-    else:
-        sentence = f"{start}. {_bad_term(explanation, culprit, culprit.term)}"
-    return replace(explanation, sentence=sentence)
+        return replace(
+            explanation,
+            sentence=f"{start}, because {where} is {number(culprit.value)}.",
+            decisive=None,
+        )
+    text = _bad_term(explanation, culprit, culprit.term)
+    return replace(explanation, sentence=f"{start}. {text}", decisive=culprit.term)
 
 
 def _bad_term(explanation: Explanation, culprit: Culprit, which: int) -> str:
@@ -101,29 +105,33 @@ def _bad_term(explanation: Explanation, culprit: Culprit, which: int) -> str:
     return f"{start}{values} = {number(term.contribution)}, because {where} is so."
 
 
-def _overflow(explanation: Explanation) -> str:
-    """Say at which step a number left the range of its dtype though all that entered is finite."""
+def _overflow(explanation: Explanation) -> tuple[int | None, str]:
+    """Say at which step a number left the range of its dtype though all that entered is finite.
+
+    Returns
+    -------
+    term : int or None
+        The number of the term, if it is one.
+    text : str
+    """
     terms, kind = explanation.terms, explanation.stored.dtype
+    start = "all that enters it is finite, but"
     range_text = f"the range of {kind}, which ends at {number(np.finfo(kind).max)}"
     bad = np.flatnonzero(~np.isfinite(terms.totals))
     if bad.size:
         term = terms[int(bad[0])]
         values = " × ".join(number(v) for v in term.values)
         product = f" = {number(term.contribution)}" if len(term.values) > 1 else ""
-        return (
-            f": all that enters it is finite, but term {term.number} of {len(terms)}, "
-            f"{values}{product}, leaves {range_text}"
-        )
+        which = f"term {term.number} of {len(terms)}"
+        return term.number, f"{start} {which}, {values}{product}, leaves {range_text}"
     steps = [stage for stage in explanation.stages if not np.isfinite(stage.value)]
     if not steps:
-        return f": all that enters it is finite, but it leaves {range_text}"
-    formula = f" ({steps[0].formula})" if steps[0].formula else ""
-    label = steps[0].label.removeprefix("= ").removeprefix("+ ")
-    reason = "there is no such number" if np.isnan(steps[0].value) else f"outside {range_text}"
-    return (
-        f": all that enters it is finite, but the {label}{formula} is {number(steps[0].value)}, "
-        f"{reason}"
-    )
+        return None, f"{start} it leaves {range_text}"
+    first = steps[0]
+    formula = f" ({first.formula})" if first.formula else ""
+    label = first.label.removeprefix("= ").removeprefix("+ ")
+    reason = "there is no such number" if np.isnan(first.value) else f"outside {range_text}"
+    return None, f"{start} the {label}{formula} is {number(first.value)}, {reason}"
 
 
 def standing(view: View, name: str, *places: Index) -> Operand:

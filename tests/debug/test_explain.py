@@ -213,8 +213,22 @@ def test_a_shared_layer() -> None:
     while session.position.batch == 0:
         row = session.program.operations[session.position.operation]
         session.step_over()
-        if session.position.batch == 0 and row.phase != "update":
+        if session.position.batch == 0:
             check_operation(session, row, 6, rng)
+    # The update ends the batch; it reads the sum of the gradients of both uses.
+    for _ in range(6):
+        index = tuple(int(rng.integers(size)) for size in (4, 4, 3, 3))
+        check(session, "shared", "weight", index)
+
+
+def test_a_penalty_is_in_the_sentence_as_it_is_in_the_number() -> None:
+    session = training(around([Dense(6, 5, regularizer=L2(10.0), name="it")], "float64"))
+    while session.position.phase != "update":
+        session.step_over()
+    why = check(session, "it", "weight.gradient", (1, 2))
+    shown = f"{float(why.stored):.4g}".replace("-", "\N{MINUS SIGN}")
+    assert f"it.weight.gradient[1, 2] is {shown}: " in why.sentence
+    assert "penalty" in why.sentence
 
 
 def test_an_old_forward_value_is_explained_with_the_weights_it_saw() -> None:
