@@ -20,10 +20,7 @@ RESULT_NAMES = {"sum": "running sum", "max": "largest so far", "mean": "running 
 
 def strongest(explanation: Explanation) -> int | None:
     """Return the number of the term that decides, or else moves the result most."""
-    if explanation.decisive is not None:
-        return explanation.decisive
-    sizes = np.abs(np.nan_to_num(explanation.terms.contributions))
-    return int(sizes.argmax()) if len(sizes) and sizes.max() > 0 else None
+    return explanation.strongest
 
 
 def terms_table(explanation: Explanation, shown: list[int], current: int | None = None) -> Table:
@@ -167,10 +164,12 @@ def show_stages(explanation: Explanation, out: Output, current: int | None = Non
         out.show(made)
     out.line()
     text = f"replayed {exact(explanation.value)}, stored {exact(explanation.stored)}"
-    if explanation.exact:
+    both = f"{bits(explanation.value)} and {bits(explanation.stored)}"
+    if explanation.value.tobytes() == explanation.stored.tobytes():
         out.line(f"{text}: the same bits ({bits(explanation.stored)})", "green")
+    elif explanation.exact:
+        out.line(f"{text}: no number in either, whatever its bits ({both})", "green")
     else:
-        both = f"{bits(explanation.value)} and {bits(explanation.stored)}"
         out.line(f"{text}: NOT the same bits ({both})", "red")
 
 

@@ -2,12 +2,14 @@
 
 Allowed are numbers, ``and or not``, comparisons, ``+ - * / ** %``, tensor names, indexing, and the
 functions of `FUNCTIONS` as functions or as methods. Python parses the text; nothing of it is
-executed as Python.
+executed as Python. All numbers are floats, so a condition takes as long as its tensors are large;
+how large and how deep it may get is bounded, and a part without tensors must have a finite value.
 """
 
 from __future__ import annotations
 
 import ast
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -49,7 +51,12 @@ COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.NotEq: operator.ne,
 }
 LONGEST = 500
-"""Characters; a longer condition is a mistake, and deep nesting could exhaust the stack."""
+"""Characters; a longer condition is a mistake."""
+DEEPEST = 100
+"""Levels of a condition; deeper nesting could exhaust the stack of whoever evaluates it."""
+LARGEST = 2**24
+"""Elements of a result that is larger than what it was made of: two long tensors can be combined
+element with element by axes of length 1, and a slip there would ask for gigabytes."""
 
 Lookup = Callable[[str], Any]
 
@@ -85,6 +92,11 @@ class Expression:
             raise ConfigurationError(
                 f"condition {text!r}: {reason}; try conv2.output.std() > 3"
             ) from None
+        if _depth(self._tree) > DEEPEST:
+            raise ConfigurationError(
+                f"condition {text!r}: expected at most {DEEPEST} operators inside each other, "
+                "received more"
+            )
         self._names: list[str] = []
         self._check(self._tree)
         self.names = tuple(dict.fromkeys(self._names))
@@ -116,31 +128,54 @@ class Expression:
             f"comparisons, and, or, not, and {', '.join(FUNCTIONS)}"
         )
 
-    def _check(self, node: ast.AST) -> None:
-        """Walk the tree once, collect names, and refuse what the language has not."""
+    def _check(self, node: ast.AST) -> bool:
+        """Walk the tree once, collect names, and refuse what the language has not.
+
+        Returns
+        -------
+        bool
+            Whether the part has no names, so that its value is known now.
+        """
         name = dotted(node)
         if name is not None:
             self._names.append(name)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
-            pass
-        elif isinstance(node, ast.BoolOp):
-            for value in node.values:
-                self._check(value)
-        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.Not, ast.USub)):
-            self._check(node.operand)
-        elif isinstance(node, ast.BinOp) and type(node.op) in BINARY:
-            self._check(node.left)
-            self._check(node.right)
-        elif isinstance(node, ast.Compare) and all(type(op) in COMPARE for op in node.ops):
-            for value in (node.left, *node.comparators):
-                self._check(value)
-        elif isinstance(node, ast.Call):
-            self._check(self._argument(node)[1])
-        elif isinstance(node, ast.Subscript):
-            self._check(node.value)
+            return False
+        known = [self._check(part) for part in self._parts(node)]  # of all parts, for their names
+        if all(known):
+            self._check_value(node)
+        return all(known)
+
+    def _check_value(self, node: ast.AST) -> None:
+        """Refuse a number that no float can hold, such as ``9**9**9``."""
+        try:
+            with np.errstate(all="ignore"):
+                value = self._value(node, {}.__getitem__)
+        except (ValueError, TypeError, ArithmeticError, IndexError) as error:
+            raise ConfigurationError(f"condition {self.text!r}: {error}") from None
+        if not np.isfinite(value).all():
+            raise ConfigurationError(
+                f"condition {self.text!r}: {ast.unparse(node)} is {value}; expected numbers up to "
+                f"{np.finfo(np.float64).max:.1e}"
+            )
+
+    def _parts(self, node: ast.AST) -> list[ast.AST]:
+        """Return the parts of an expression, after checking that the language has it."""
+        if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+            return []
+        if isinstance(node, ast.BoolOp):
+            return [*node.values]
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.Not, ast.USub)):
+            return [node.operand]
+        if isinstance(node, ast.BinOp) and type(node.op) in BINARY:
+            return [node.left, node.right]
+        if isinstance(node, ast.Compare) and all(type(op) in COMPARE for op in node.ops):
+            return [node.left, *node.comparators]
+        if isinstance(node, ast.Call):
+            return [self._argument(node)[1]]
+        if isinstance(node, ast.Subscript):
             self._index(node.slice)
-        else:
-            raise self._refuse(node)
+            return [node.value]
+        raise self._refuse(node)
 
     def _argument(self, node: ast.Call) -> tuple[str, ast.AST]:
         """Return function name and argument of ``f(x)`` or ``x.f()``."""
@@ -181,15 +216,15 @@ class Expression:
             value = self._value(node.operand, lookup)
             return not np.any(value) if isinstance(node.op, ast.Not) else -value
         if isinstance(node, ast.BinOp):
-            return BINARY[type(node.op)](
-                self._value(node.left, lookup), self._value(node.right, lookup)
-            )
+            left, right = (_real(self._value(n, lookup)) for n in (node.left, node.right))
+            self._check_size(left, right)
+            return BINARY[type(node.op)](left, right)
         if isinstance(node, ast.Compare):
             values = [self._value(value, lookup) for value in (node.left, *node.comparators)]
-            results = [
-                COMPARE[type(op)](a, b)
-                for op, a, b in zip(node.ops, values, values[1:], strict=False)
-            ]
+            results = []
+            for op, a, b in zip(node.ops, values, values[1:], strict=False):
+                self._check_size(a, b)
+                results.append(COMPARE[type(op)](a, b))
             return results[0] if len(results) == 1 else np.logical_and.reduce(results)
         if isinstance(node, ast.Call):
             function, argument = self._argument(node)
@@ -200,6 +235,29 @@ class Expression:
             except (IndexError, TypeError) as error:
                 raise ConfigurationError(f"condition {self.text!r}: {error}") from None
         raise self._refuse(node)
+
+    def _check_size(self, left: Any, right: Any) -> None:
+        """Refuse to combine tensors to one that is far larger than they are."""
+        shape = np.broadcast_shapes(np.shape(left), np.shape(right))
+        if math.prod(shape) > max(LARGEST, np.size(left), np.size(right)):
+            raise ConfigurationError(
+                f"condition {self.text!r}: tensors of shapes {np.shape(left)} and "
+                f"{np.shape(right)} would make one of {math.prod(shape):,} elements; expected at "
+                f"most {LARGEST:,}"
+            )
+
+
+def _depth(tree: ast.AST) -> int:
+    """Return how deep a tree is, without recursion."""
+    depth, level = 0, [tree]
+    while level:
+        depth, level = depth + 1, [child for node in level for child in ast.iter_child_nodes(node)]
+    return depth
+
+
+def _real(value: Any) -> Any:
+    """Return whole numbers and truths as floats: powers and products of them could wrap around."""
+    return value if np.asarray(value).dtype.kind == "f" else np.asarray(value, np.float64)[()]
 
 
 def dotted(node: ast.AST) -> str | None:

@@ -118,7 +118,6 @@ def explained(session: Any, row: Any, rng: Any, bad: str) -> None:
                 assert_same_bits(why.stored, array[index], str(text))
                 if np.isfinite(array[index]):
                     assert why.culprit is None
-                    assert "range of" not in why.sentence
                     continue
                 assert place(why.tensor, index) in why.sentence, text
                 assert bad in why.sentence, text
@@ -414,3 +413,25 @@ def test_a_run_that_is_healthy_has_no_culprit() -> None:
     session = Session(scheduler, loader=DataLoader(data, batch_size=4))
     session.add_breakpoint(when="any_nonfinite")
     assert session.resume().reason == "end"
+
+
+def test_a_bad_weight_that_a_pixel_never_met_is_no_term_of_its_gradient() -> None:
+    """With a stride of 2, a pixel is seen through some taps only."""
+    model = Model(
+        [Conv2d(1, 1, 1, name="before"), Conv2d(1, 1, 3, stride=2, name="it"), Flatten()],
+        input_shape=(1, 7, 7),
+        seed=1,
+        device="cpu",
+    )
+    session = training(model)
+    at_it = rows_of(session, lambda row: row.phase == "backward" and row.layer == "it")
+    row = next(at_it)
+    planting = Planting(session, row, session.program.buffer("it.weight"))
+    planting.run((0, 0, 0, 0), np.nan)
+    values = session.program.read("it.input.gradient")
+    sound = np.argwhere(np.isfinite(values[0, 0]))
+    assert 0 < len(sound) < 49
+    for y, x in sound.tolist():
+        why = session._explainer.explain("it", "input.gradient", (0, 0, y, x))
+        assert np.isfinite(why.terms.contributions).all()
+        assert "nan" not in why.sentence
