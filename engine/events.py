@@ -29,7 +29,11 @@ class FitStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class StepFinished(Event):
-    """One training step is done. `loss` has penalties in it; `correct` counts hits or is None."""
+    """One training step is done.
+
+    `loss` has penalties in it. `correct` of the `counted` samples are right; where targets are not
+    classes, None of 0. Samples that the loss ignores are in `samples` alone.
+    """
 
     step: int
     epoch: int
@@ -39,17 +43,22 @@ class StepFinished(Event):
     samples: int
     correct: int | None
     elapsed_ms: float
+    counted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class EpochFinished(Event):
-    """An epoch is done. Validation figures are None without a validation set."""
+    """An epoch is done. Validation figures are None without a validation set.
+
+    `note` says in one line what the evaluation could not count like the rest, if anything.
+    """
 
     epoch: int
     loss: float
     validation_loss: float | None
     accuracy: float | None
     elapsed_ms: float
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

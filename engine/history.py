@@ -32,7 +32,7 @@ class History:
         Validation accuracy of those epochs; of epochs without a validation set the accuracy in
         training.
     right, seen : int
-        Right predictions, and samples with a class, of the epoch under way.
+        Right predictions, and samples with a class to be judged, of the epoch under way.
     rates : list of float
         Learning rate of every step; NaN where it was not recorded.
     """

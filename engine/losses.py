@@ -69,6 +69,8 @@ class Loss(Configurable):
     formula: ClassVar[str]
 
     reduction: str
+    ignore_index: int | None = None
+    """The label that counts nowhere; None if every target counts."""
 
     def _check_reduction(self, reduction: str) -> str:
         return arguments.choice(f"{type(self).__name__} reduction", reduction, REDUCTIONS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import threading
 import time
 import weakref
@@ -91,11 +92,35 @@ class EarlyStopping:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` returns; accuracy is None where targets are not class indices."""
+    """What `evaluate` returns.
+
+    Parameters
+    ----------
+    loss : float
+        The mean over all targets that count, without penalties; NaN if none does.
+    accuracy : float or None
+        The share of right ones among the `counted` samples; None where targets are not class
+        indices, or none is to be judged.
+    samples : int
+        All, with those of which something could not be judged.
+    counted, skipped : int
+        Samples with a class that was judged, and samples with a label that the loss ignores.
+    nan : int
+        Samples whose scores hold NaN; they are never right.
+    first_nan : int or None
+        The number of the first of them, in the order in which they came.
+    note : str
+        What could not be counted like the rest, in one line; empty if all was in order.
+    """
 
     loss: float
     accuracy: float | None
     samples: int
+    counted: int = 0
+    skipped: int = 0
+    nan: int = 0
+    first_nan: int | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -393,7 +418,7 @@ class Scheduler:
         self.global_step += 1
         return loss
 
-    def book(self, program: Program, y: Any) -> tuple[float, int | None]:
+    def book(self, program: Program, y: Any) -> tuple[float, int | None, int]:
         """Count a batch of an epoch that has run.
 
         Returns
@@ -401,12 +426,14 @@ class Scheduler:
         loss : float
         correct : int or None
             Right predictions; None without classes.
+        counted : int
+            Samples whose prediction was judged.
         """
         loss = self._count_step(program)
-        correct = self.correct_predictions(program, y)
+        correct, counted = self.correct_predictions(program, y)
         self.batch += 1
-        self.history.tally(correct, length(y))
-        return loss, correct
+        self.history.tally(correct, counted)
+        return loss, correct, counted
 
     def finish_epoch(self, batches: int, result: Evaluation | None = None) -> float | None:
         """Move to the next epoch and return the accuracy of the one before.
@@ -429,15 +456,17 @@ class Scheduler:
                 self.history.accuracies.append(accuracy)
         return accuracy
 
-    def correct_predictions(self, program: Program, y: Array) -> int | None:
-        """Return how many predictions of the batch just run are right, or None without classes."""
-        if program.loss_site is None:
-            return None
+    def correct_predictions(self, program: Program, y: Array) -> tuple[int | None, int]:
+        """Return how many predictions of the batch just run are right, and of how many.
+
+        Samples that the loss ignores are not counted. Without classes nothing is right or wrong:
+        (None, 0).
+        """
+        if program.loss is None or program.loss_site is None:
+            return None, 0
         scores = program.loss_site.prediction.read()
-        labels = np.asarray(y)
-        if scores.ndim != 2 or labels.ndim != 1 or labels.dtype.kind not in "iu":
-            return None
-        return int((metrics.predictions(scores) == labels).sum())
+        tally = metrics.judge(scores, np.asarray(y), program.loss.ignore_index)
+        return (tally.right, tally.counted) if tally.classified else (None, 0)
 
     @contextlib.contextmanager
     def exclusive(self, who: str, holder: object = None) -> Iterator[bool]:
@@ -664,7 +693,7 @@ class Scheduler:
                 return False
             # Move on before anybody is told: a listener that raises must not make this batch count
             # twice.
-            loss, correct = self.book(program, y)
+            loss, correct, counted = self.book(program, y)
         event = StepFinished(
             step=self.global_step - 1,
             epoch=self.epoch,
@@ -674,6 +703,7 @@ class Scheduler:
             samples=length(y),
             correct=correct,
             elapsed_ms=(time.perf_counter() - start) * 1e3,
+            counted=counted,
         )
         self.emit(event)
         return True
@@ -683,15 +713,18 @@ class Scheduler:
         result = None if validation is None else self.evaluate(validation)
         accuracy = self.finish_epoch(batches, result)
         loss = self.history.epochs[-1]
-        validation_loss = None if result is None else result.loss
+        validation_loss, note = (None, "") if result is None else (result.loss, result.note)
         elapsed = (time.perf_counter() - start) * 1e3
-        self.emit(EpochFinished(self.epoch - 1, loss, validation_loss, accuracy, elapsed))
+        self.emit(EpochFinished(self.epoch - 1, loss, validation_loss, accuracy, elapsed, note))
         return validation_loss
 
     # -- without training --------------------------------------------------------------------
 
     def evaluate(self, data: Any, targets: Any = None) -> Evaluation:
         """Return mean loss (without penalties) and accuracy over a data set.
+
+        Labels that the loss ignores count in neither; `Evaluation.note` tells what could not be
+        counted like the rest.
 
         Parameters
         ----------
@@ -706,29 +739,37 @@ class Scheduler:
             return self._evaluate(source)
 
     def _evaluate(self, source: Batches) -> Evaluation:
-        loss = self.loss
-        total, divisor, right, counted = 0.0, 0.0, 0, False
-        done = 0
+        loss, labels = self.loss, source.dataset.y
+        if loss.reduction == "none":
+            raise ConfigurationError(
+                'evaluate: the loss must be reduced by "mean" or "sum", received "none"'
+            )
+        if not isinstance(labels, (tuple, dict)):  # here, so that an error names the place in all
+            loss.check(np.asarray(labels), (len(source.dataset), *self.model.output_shape))
+        total, divisor, tally, done = 0.0, 0.0, metrics.Tally(), 0
         for x, y in batches_of(source):
             scores, labels = self.model(x), np.asarray(y)
-            if loss.reduction == "none":
-                raise ConfigurationError(
-                    'evaluate: the loss must be reduced by "mean" or "sum", received "none"'
-                )
             part = float(loss(scores, labels))
             if loss.reduction == "mean":
                 share = loss.divisor(labels, scores.shape)
                 total, divisor = total + part * share, divisor + share
             else:
                 total, divisor = total + part, divisor + len(labels)
-            if scores.ndim == 2 and labels.ndim == 1 and labels.dtype.kind in "iu":
-                counted = True
-                right += round(metrics.accuracy(scores, labels) * len(labels))
+            tally += metrics.judge(scores, labels, loss.ignore_index)
             done += len(labels)
             self.emit(EvaluationProgress(done, max(len(source.dataset), done)))
         if not done:
             raise DataError("evaluate: the data set is empty")
-        return Evaluation(total / (divisor or 1.0), right / done if counted else None, done)
+        return Evaluation(
+            total / divisor if divisor else math.nan,
+            tally.accuracy,
+            done,
+            tally.counted,
+            tally.skipped,
+            tally.nan,
+            tally.first_nan,
+            tally.note,
+        )
 
     def predict(self, *inputs: Any) -> Any:
         """Return the model's outputs for a batch, as calling the model does."""

@@ -70,6 +70,7 @@ class JsonReporter(Reporter):
             test_loss=event.validation_loss,
             accuracy=event.accuracy,
             seconds=round(event.elapsed_ms / 1e3, 3),
+            **({"note": event.note} if event.note else {}),
         )
 
 
@@ -85,6 +86,8 @@ class LineReporter(Reporter):
         if event.accuracy is not None:
             parts.append(f"test accuracy {percent(event.accuracy)}")
         self.output.line("   ".join([*parts, duration(event.elapsed_ms / 1e3)]))
+        if event.note:
+            self.output.line(event.note, "yellow")
 
 
 class BarReporter(LineReporter):
@@ -140,8 +143,8 @@ class BarReporter(LineReporter):
 
     def _step(self, event: StepFinished) -> None:
         self._losses.append(event.loss)
-        if event.correct is not None:
-            self._right.append((event.correct, event.samples))
+        if event.correct is not None and event.counted:
+            self._right.append((event.correct, event.counted))
         now = time.monotonic()
         if now - self._drawn < 0.1:
             self.progress.update(self._task, advance=1)

@@ -79,13 +79,14 @@ class Poll(QObject):
         curves.appended.emit()
 
     def _take_step(self, record: StepScalar) -> None:
-        if record.correct is None or record.samples == 0:
+        counted = record.samples if record.counted is None else record.counted
+        if record.correct is None or counted == 0:
             return
-        self._recent.append((record.correct, record.samples))
+        self._recent.append((record.correct, counted))
         if len(self._recent) > SMOOTHED_BATCHES:
             self._recent.pop(0)
         right = sum(correct for correct, _ in self._recent)
-        seen = sum(samples for _, samples in self._recent)
+        seen = sum(judged for _, judged in self._recent)
         self._desk.curves.add_accuracy(record.step, right / seen)
 
 

@@ -72,7 +72,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class StepScalar:
-    """One finished training step."""
+    """One finished training step; `correct` of the `counted` samples are right (None: of all)."""
 
     step: int
     epoch: int
@@ -81,6 +81,7 @@ class StepScalar:
     samples: int
     correct: int | None
     elapsed_ms: float
+    counted: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,7 @@ class Trainer:
                     event.samples,
                     event.correct,
                     event.elapsed_ms,
+                    event.counted,
                 )
             )
             self._progress(event.epoch, event.batch)
