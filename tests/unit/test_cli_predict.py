@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from engine import Model, load, save
+from engine import Model, Scheduler, load, save
 from engine.commands.pictures import Preparation, prepare, prepare_digit
 from engine.data import load_mnist_split
 from engine.errors import DataError, ShapeError
 from engine.layers import Conv2d, Dense, Flatten, Softmax
+from engine.losses import CrossEntropyLoss
+from engine.optimizers import SGD
 from tests.unit.cli_tools import CommandLine
 
 SEVEN = [(60, 40), (140, 40), (90, 170)]
@@ -167,6 +169,45 @@ def test_evaluate(convscope: CommandLine, run_file: Path, digits_npz: Path):
     text = convscope.good(*words).out
     assert "label down, prediction across" in text
     assert max(len(line) for line in text.splitlines()) <= 80
+
+
+def test_evaluate_by_class(convscope: CommandLine, run_file: Path, digits_npz: Path):
+    words = ("evaluate", run_file, "--data", digits_npz, "--per-class")
+    (data,) = convscope.good(*words, "--confusion", "--json").objects
+    matrix, classes = np.array(data["confusion"]), data["per_class"]
+    assert [one["support"] for one in classes] == matrix.sum(1).tolist()
+    assert [one["predicted"] for one in classes] == matrix.sum(0).tolist()
+    for one, right in zip(classes, np.diag(matrix), strict=True):
+        assert one["recall"] == (right / one["support"] if one["support"] else None)
+        assert one["precision"] == (right / one["predicted"] if one["predicted"] else None)
+    lines = convscope.good(*words).out.splitlines()
+    assert any(line.split()[:3] == ["class", "precision", "recall"] for line in lines)
+    assert "label down" not in "".join(lines)
+
+
+def test_evaluate_says_what_it_could_not_count(
+    convscope: CommandLine, tmp_path: Path, digits_npz: Path
+):
+    """A label that the run's own loss ignores, and scores of NaN."""
+    model = Model([Flatten(), Dense(784, 10, name="fc")], input_shape=(1, 28, 28), seed=0)
+    path = tmp_path / "run.safetensors"
+    save(Scheduler(model, CrossEntropyLoss(ignore_index=3), SGD()), path)
+    with np.load(digits_npz) as arrays:
+        labels, threes = arrays["y_test"], int((arrays["y_test"] == 3).sum())
+    words = ("evaluate", path, "--data", digits_npz, "--confusion", "--per-class")
+    (data,) = convscope.good(*words, "--json").objects
+    assert (data["counted"], data["skipped"]) == (60 - threes, threes) != (60, 0)
+    assert np.sum(data["confusion"]) == 60 - threes
+    assert data["per_class"][3]["recall"] is None
+    assert f"{threes} of 60 labels are ignored" in convscope.good(*words).out
+    weight = np.array(model["fc"].weight.value)
+    weight[0, 300] = np.inf  # inf × 0 is NaN: nearly all pictures are black there or not
+    model["fc"].weight.value = weight
+    save(Scheduler(model, CrossEntropyLoss(), SGD()), path)
+    (data,) = convscope.good(*words, "--json").objects
+    assert data["first_nan"] is not None
+    assert "NaN, which is never right" in data["note"]
+    assert data["counted"] == len(labels) == 60
 
 
 def test_the_bundled_net_is_as_good_as_it_is_said_to_be(convscope: CommandLine):
