@@ -290,7 +290,7 @@ def test_evaluate_names_a_label_out_of_range_by_its_place_in_the_set() -> None:
 
 def test_evaluate_needs_one_loss() -> None:
     run = linear(loss=CrossEntropyLoss(reduction="none"))
-    with pytest.raises(ConfigurationError, match="reduction"):
+    with pytest.raises(ConfigurationError, match="reduced by"):
         run.evaluate(Dataset(np.zeros((2, 2), np.float32), np.array([0, 1])))
 
 
