@@ -85,7 +85,25 @@ class Resumed(Event):
 
 @dataclass(frozen=True, slots=True)
 class FitFinished(Event):
-    """`fit` is over; `reason` is ``"finished"``, ``"stopped"`` or ``"early_stopping"``."""
+    """`fit` is over.
+
+    Parameters
+    ----------
+    step : int
+        Where the run stands now; after early stopping, it may have gone back.
+    reason : str
+        ``"finished"``, ``"stopped"``, ``"early_stopping"``, or ``"validation_nan"``: early stopping
+        because the validation loss was NaN or infinite.
+    note : str
+        What one should know about the end, in one line; else empty.
+    diverged : bool
+        Whether the run ends in NaN or infinity: in its loss, its weights or its statistics.
+    best_epoch : int or None
+        With early stopping, the epoch (from 0) with the lowest validation loss so far.
+    """
 
     step: int
     reason: str
+    note: str = ""
+    diverged: bool = False
+    best_epoch: int | None = None

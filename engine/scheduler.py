@@ -36,6 +36,7 @@ from engine.losses import Loss
 from engine.model import PREDICT_BATCH, Model
 from engine.optimizers import Optimizer
 from engine.program import Moments, Program
+from engine.stopping import EarlyStopping, Watch
 from engine.typing import Array
 
 Listener = Callable[[Event], None]
@@ -66,28 +67,6 @@ class Batches(Protocol):
         """Return one batch: inputs and targets."""
 
     def __len__(self) -> int: ...
-
-
-@dataclass(frozen=True)
-class EarlyStopping:
-    """Stop when the validation loss has not got better by `min_delta` for `patience` epochs.
-
-    Parameters
-    ----------
-    patience : int
-    min_delta : float
-    restore_best : bool
-        Put back the parameters of the best epoch at the end.
-    """
-
-    patience: int = 3
-    min_delta: float = 0.0
-    restore_best: bool = True
-
-    def __post_init__(self) -> None:
-        arguments.whole("EarlyStopping patience", self.patience, 1)
-        arguments.number("EarlyStopping min_delta", self.min_delta, least=0)
-        arguments.flag("EarlyStopping restore_best", self.restore_best)
 
 
 @dataclass(frozen=True)
@@ -172,6 +151,8 @@ class Scheduler:
     history : History
     under_way : Snapshot or None
         How things were before the batch that a debugger is half-way through; None between batches.
+    watch : Watch or None
+        What early stopping has seen so far; None if it was never asked for.
     """
 
     def __init__(
@@ -188,6 +169,7 @@ class Scheduler:
         self.moments_since = 0
         self.moments = self._allocate_moments()
         self.under_way: Snapshot | None = None
+        self.watch: Watch | None = None
         self.turns = 0
         self._current: Program | None = None
         self._programs: dict[int, Program] = {}
@@ -538,6 +520,7 @@ class Scheduler:
         Returns
         -------
         History
+            The run's own; where early stopping has gone back, a copy that still has all epochs.
 
         Raises
         ------
@@ -586,8 +569,7 @@ class Scheduler:
                 ending.callback(self.listen(listener))
             self._stop.clear()
             self._leave_half_batch()
-            self._fit(loader, epochs, steps, checked, early_stopping)
-        return self.history
+            return self._fit(loader, epochs, steps, checked, early_stopping)
 
     def _loader(self, data: Any, targets: Any, batch_size: int) -> Batches:
         """Return what `fit` takes its batches from."""
@@ -639,39 +621,121 @@ class Scheduler:
         steps: int | None,
         validation: Batches | None,
         early: EarlyStopping | None,
-    ) -> None:
+    ) -> History:
         last_epoch = self.epoch + (1 if epochs is None else epochs)
+        watch = self._watching(early, validation)
+        first_step, reason = self.global_step, ""
         if self.batch >= len(loader):
             # A listener that raised after an epoch's last batch left the end of the epoch to do.
-            self._finish_epoch(validation, time.perf_counter(), len(loader))
+            reason = self._finish_epoch(validation, time.perf_counter(), len(loader), early)
         planned = (
             steps if steps is not None else (last_epoch - self.epoch) * len(loader) - self.batch
         )
         last_step = self.global_step + planned
         self.emit(FitStarted(planned, last_epoch - self.epoch))
-        best, best_loss, waited, reason = None, np.inf, 0, "finished"
         epoch_start = time.perf_counter()
-        while self.global_step < last_step and (steps is not None or self.epoch < last_epoch):
-            if not self._wait():
+        while (
+            not reason
+            and self.global_step < last_step
+            and (steps is not None or self.epoch < last_epoch)
+        ):
+            if not self._wait() or not self._train_batch(loader):
                 reason = "stopped"
-                break
-            if not self._train_batch(loader):
-                reason = "stopped"
-                break
-            if self.batch < len(loader):
-                continue
-            loss = self._finish_epoch(validation, epoch_start, len(loader))
-            epoch_start = time.perf_counter()
-            if early is not None and loss is not None:
-                waited += 1
-                if loss < best_loss - early.min_delta:
-                    best, best_loss, waited = self.capture(), loss, 0
-                if waited >= early.patience:
-                    reason = "early_stopping"
-                    break
-        if early is not None and early.restore_best and best is not None:
-            self._restore_numbers(best)
-        self.emit(FitFinished(self.global_step, reason))
+            elif self.batch >= len(loader):
+                reason = self._finish_epoch(validation, epoch_start, len(loader), early)
+                epoch_start = time.perf_counter()
+        history, notes, trained = self.history, [], self.global_step > first_step
+        if early is not None and watch is not None:
+            history, note = self._end_early(watch, early, reason)
+            notes.append(note)
+        trouble = self._trouble() if trained else ""
+        note = "; ".join(text for text in (*notes, trouble) if text)
+        best = watch.best_epoch if watch is not None else None
+        self.emit(FitFinished(self.global_step, reason or "finished", note, bool(trouble), best))
+        return history
+
+    def _watching(self, early: EarlyStopping | None, validation: Batches | None) -> Watch | None:
+        """Return what early stopping goes on with: what it has seen of this run, or nothing yet."""
+        if early is None or validation is None:
+            return None
+        dataset = validation.dataset
+        known = getattr(dataset, "fingerprint", None)
+        print_of = known() if callable(known) else f"{len(dataset)} samples"
+        here = (print_of, self.global_step, self.moments_since)
+        if self.watch is None or not self.watch.belongs_to(*here):
+            self.watch = Watch(print_of)
+        return self.watch
+
+    def _end_early(self, watch: Watch, early: EarlyStopping, reason: str) -> tuple[History, str]:
+        """Go back to the best epoch if patience is over.
+
+        Returns
+        -------
+        history : History
+            With all epochs that were made.
+        note : str
+        """
+        made, best = self.epoch, watch.best_epoch
+        which = "" if best is None else f"epoch {best + 1} of {made}"
+        if reason not in ("early_stopping", "validation_nan"):
+            if best is None or best + 1 >= made or reason:
+                return self.history, ""
+            back = "; restore_best() goes back to it" if watch.best is not None else ""
+            return (
+                self.history,
+                f"{which} had the lowest validation loss, {watch.best_loss:.4g}" + back,
+            )
+        last, waited, watch.waited = self.history.validations[-1], watch.waited, 0
+        start = (
+            f"stopped early: the validation loss is {last}"
+            if reason == "validation_nan"
+            else f"stopped early: no better validation loss for {waited} epochs"
+        )
+        if best is None:
+            self.watch = None
+            return (
+                self.history,
+                f"{start}; no epoch had a finite one, so there is none to go back to",
+            )
+        if watch.best is None or watch.best.moments_since != self.moments_since:
+            why = ", whose optimizer was another one" if watch.best is not None else ""
+            return self.history, f"{start}; the best was {which}{why}; nothing was restored"
+        history = copy.deepcopy(self.history)
+        self.restore(watch.best)
+        return history, f"{start}; the run is back at the end of {which}, the best"
+
+    def restore_best(self) -> None:
+        """Go back to the end of the epoch with the lowest validation loss, history included.
+
+        Raises
+        ------
+        StateError
+            If no epoch was watched by early stopping with ``restore_best``, or something trains.
+        """
+        best = None if self.watch is None else self.watch.best
+        if best is None:
+            raise StateError(
+                "restore_best: no epoch is kept; fit with early_stopping=EarlyStopping() first"
+            )
+        with self.exclusive("restore_best"):
+            self._leave_half_batch()
+            self.restore(best)
+
+    def _trouble(self) -> str:
+        """Return in one line how the run has gone bad, or nothing if all its numbers are finite."""
+        steps = np.array(self.history.steps, np.float64)
+        hint = "lower the learning rate, or find where it begins with the breakpoint any_nonfinite"
+        if len(steps) and not np.isfinite(steps[-1]):
+            good = np.flatnonzero(np.isfinite(steps))
+            first = int(good[-1]) + 1 if len(good) else 0
+            return f"the training ends in {steps[-1]}: so is the loss since step {first}; {hint}"
+        with self.model.guard.using():
+            buffers = {name: p.attached() for name, p in self.model.parameters.items()}
+            buffers |= self.model.state.buffers
+            for name, buffer in buffers.items():
+                if not np.isfinite(buffer.capture()).all():
+                    return f"the training ends in NaN or infinity: so is {name} in part; {hint}"
+        return ""
 
     def _wait(self) -> bool:
         """Stand still while paused; return False if the run shall stop."""
@@ -708,15 +772,30 @@ class Scheduler:
         self.emit(event)
         return True
 
-    def _finish_epoch(self, validation: Batches | None, start: float, batches: int) -> float | None:
-        """Evaluate, move to the next epoch, and return the validation loss."""
+    def _finish_epoch(
+        self,
+        validation: Batches | None,
+        start: float,
+        batches: int,
+        early: EarlyStopping | None = None,
+    ) -> str:
+        """Evaluate, move to the next epoch, and return why the run shall stop, if it shall."""
         result = None if validation is None else self.evaluate(validation)
         accuracy = self.finish_epoch(batches, result)
         loss = self.history.epochs[-1]
         validation_loss, note = (None, "") if result is None else (result.loss, result.note)
+        stop = False
+        if early is not None and self.watch is not None and result is not None:
+            # Before anybody is told: a listener that raises must not make this epoch count for
+            # nothing, and a file that it saves shall know of it.
+            stop = self.watch.take(result.loss, self.epoch - 1, early, self.capture)
+            # Weights that are NaN stay so, however long one waits.
+            stop = stop or (not math.isfinite(result.loss) and bool(self._trouble()))
         elapsed = (time.perf_counter() - start) * 1e3
         self.emit(EpochFinished(self.epoch - 1, loss, validation_loss, accuracy, elapsed, note))
-        return validation_loss
+        if not stop or result is None:
+            return ""
+        return "early_stopping" if math.isfinite(result.loss) else "validation_nan"
 
     # -- without training --------------------------------------------------------------------
 
@@ -852,6 +931,7 @@ class Scheduler:
             )
             made.epoch, made.batch, made.global_step = self.epoch, self.batch, self.global_step
             made.history, made.moments_since = copy.deepcopy(self.history), self.moments_since
+            made.watch = copy.copy(self.watch)
             for name, moments in self.moments.items():
                 for mine, theirs in zip(moments, made.moments[name], strict=True):
                     theirs.write(mine.read())

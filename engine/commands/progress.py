@@ -24,6 +24,7 @@ from engine.events import (
     EpochFinished,
     EvaluationProgress,
     Event,
+    FitFinished,
     FitStarted,
     StepFinished,
 )
@@ -52,6 +53,13 @@ class Reporter(contextlib.AbstractContextManager["Reporter"]):
         """Take an event of the scheduler."""
         if isinstance(event, EpochFinished):
             self.epoch(event)
+        elif isinstance(event, FitFinished) and event.note:
+            self.end(event)
+
+    def end(self, event: FitFinished) -> None:
+        """Say what one should know about the end."""
+        self.output.json(event="note", note=event.note, diverged=event.diverged)
+        self.output.line(event.note, "yellow")
 
     @abstractmethod
     def epoch(self, event: EpochFinished) -> None:

@@ -24,10 +24,11 @@ from engine.errors import FormatError, StateError, shown
 from engine.history import History
 from engine.io.architecture import model_from_data, model_to_data
 from engine.io.files import write_whole
+from engine.io.watching import PREFIX, best_tensors, kept, watch_from_data, watch_to_data
 from engine.losses import CrossEntropyLoss, Loss
 from engine.model import Model
 from engine.optimizers import SGD, Optimizer
-from engine.scheduler import Scheduler
+from engine.scheduler import Scheduler, Snapshot
 from engine.typing import Array
 
 FORMAT = "convscope-run"
@@ -82,20 +83,37 @@ def _described(run: Scheduler | Model, model: Model) -> tuple[dict[str, Any], di
     """Return what a run file holds: description and tensors."""
     data: dict[str, Any] = {"format": FORMAT, "version": VERSION, "model": model_to_data(model)}
     if isinstance(run, Scheduler):
-        tensors = _tensors_of_run(run)
+        tensors = _tensors_of_run(run, run.settled())
         data["loss"], data["optimizer"] = encode(run.loss), encode(run.optimizer)
         data["position"] = {"epoch": run.epoch, "batch": run.batch, "step": run.global_step}
         data["moments_since"] = run.moments_since
         data["history"] = run.history.to_data()
+        if run.watch is not None:
+            best = kept(run)
+            data["early_stopping"] = watch_to_data(run.watch, best)
+            tensors |= _tensors_of_best(run, best, tensors)
     else:
         tensors = {name: np.array(p.value) for name, p in model.parameters.items()}
         tensors |= {f"state.{name}": array for name, array in model.state.items()}
     return data, tensors
 
 
-def _tensors_of_run(run: Scheduler) -> dict[str, Array]:
+def _tensors_of_best(
+    run: Scheduler, best: Snapshot | None, now: dict[str, Array]
+) -> dict[str, Array]:
+    """Return the tensors of the best epoch under names of their own, unless they are those of now.
+
+    That is so at the end of the best epoch itself, and after early stopping has gone back.
+    """
+    tensors = {} if best is None else _tensors_of_run(run, best)
+    if all(array.tobytes() == now[name].tobytes() for name, array in tensors.items()):
+        return {}
+    return {f"{PREFIX}{name}": array for name, array in tensors.items()}
+
+
+def _tensors_of_run(run: Scheduler, settled: Snapshot) -> dict[str, Array]:
     """Return parameters, state and moments as they were between two batches, in public layout."""
-    model, settled = run.model, run.settled()
+    model = run.model
     tensors = {
         name: p.attached().to_public(settled.parameters[name])
         for name, p in model.parameters.items()
@@ -149,6 +167,10 @@ def load(
         raise FormatError(
             f"{target}: the description of the run is incomplete ({error})"
         ) from error
+    if "early_stopping" in data:
+        # The best epoch's tensors pass through the run's memory: only it knows their inner layout.
+        _fill(target, scheduler, best_tensors(tensors) or tensors, moments=True)
+        scheduler.watch = watch_from_data(data["early_stopping"], scheduler.capture())
     _fill(target, scheduler, tensors, "optimizer" in data)
     return scheduler
 
