@@ -117,8 +117,19 @@ def test_after_going_back_a_file_holds_that_epoch_and_goes_on_from_it(tmp_path: 
     assert everything(back) == everything(scheduler) == everything(twin)
 
 
+def test_a_run_that_was_stopped_early_has_patience_anew() -> None:
+    """What it does then is the same again, as everything in it is the same again."""
+    scheduler = run()
+    first, end = fit(scheduler, 40)
+    before = everything(scheduler)
+    second, again = fit(scheduler, 40)
+    assert second.validation_loss.tolist() == first.validation_loss.tolist()
+    assert again == end
+    assert everything(scheduler) == before
+
+
 @pytest.mark.parametrize("patience", [1, 3])
-@pytest.mark.parametrize("first", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("first", [1, 5, 10, 11, 12])
 def test_patience_outlives_several_fits_and_a_file(
     first: int, patience: int, tmp_path: Path
 ) -> None:
@@ -281,55 +292,54 @@ def test_a_healthy_training_has_nothing_to_note() -> None:
 # ------------------------------------------------------------------ when patience begins anew
 
 
-def watched(epochs: int = 4) -> Scheduler:
+def watched() -> Scheduler:
+    """Return a run one epoch after its best."""
     scheduler = run()
-    fit(scheduler, epochs, patience=50)
+    fit(scheduler, 11, patience=50)
     assert scheduler.watch is not None
+    assert (scheduler.watch.best_epoch, scheduler.watch.waited) == (9, 1)
     return scheduler
 
 
 def test_another_validation_set_begins_anew() -> None:
     scheduler = watched()
-    scheduler.fit(loader(), epochs=1, validation=data(20, seed=9), early_stopping=EarlyStopping(50))
-    assert scheduler.watch.best_epoch == 4
-    assert scheduler.watch.waited == 0
+    scheduler.fit(
+        loader(), epochs=1, validation=data(20, turned=1.0), early_stopping=EarlyStopping(50)
+    )
+    assert (scheduler.watch.best_epoch, scheduler.watch.waited) == (11, 0)
 
 
 def test_an_equal_validation_set_goes_on() -> None:
-    scheduler, twin = watched(), watched()
-    same = data(30, seed=1, turned=0.5)
-    for one, validation in ((scheduler, same), (twin, VALIDATION)):
-        one.fit(loader(), epochs=1, validation=validation, early_stopping=EarlyStopping(50))
-    assert scheduler.watch.best_epoch == twin.watch.best_epoch
-    assert scheduler.watch.waited == twin.watch.waited
+    scheduler, same = watched(), data(30, seed=1, turned=0.5)
+    scheduler.fit(loader(), epochs=1, validation=same, early_stopping=EarlyStopping(50))
+    assert (scheduler.watch.best_epoch, scheduler.watch.waited) == (9, 2)
 
 
 def test_another_optimiser_begins_anew() -> None:
     scheduler = watched()
     scheduler.optimizer = SGD(0.01)
     fit(scheduler, 1, patience=50)
-    assert scheduler.watch.best_epoch == 4
+    assert (scheduler.watch.best_epoch, scheduler.watch.waited) == (11, 0)
 
 
 def test_an_optimiser_replaced_in_between_leaves_nothing_to_go_back_to() -> None:
     scheduler = run()
 
     def replace(event: Any) -> None:
-        if isinstance(event, EpochFinished) and event.epoch == 3:
-            scheduler.optimizer = SGD(0.0)
+        if isinstance(event, EpochFinished) and event.epoch == 9:
+            scheduler.optimizer = SGD(0.5)
 
     scheduler.listen(replace)
-    history, end = fit(scheduler, 40, patience=4)
-    assert end.reason == "early_stopping"
-    if int(np.argmin(history.validation_loss)) < 4:
-        assert "whose optimizer was another one; nothing was restored" in end.note
-        assert scheduler.epoch == len(history.validation_loss)
+    history, end = fit(scheduler, 40, patience=2)
+    assert (end.reason, end.best_epoch) == ("early_stopping", 9)
+    assert "whose optimizer was another one; nothing was restored" in end.note
+    assert scheduler.epoch == len(history.validation_loss) == 12
 
 
 def test_going_back_by_hand_to_before_the_best_epoch_begins_anew() -> None:
     scheduler = run()
     start = scheduler.capture()
-    fit(scheduler, 2, patience=50)
+    fit(scheduler, 11, patience=50)
     scheduler.restore(start)
     _, end = fit(scheduler, 40)
     twin = run()
@@ -356,10 +366,11 @@ def test_a_listener_that_raises_leaves_patience_as_it_is() -> None:
 
 
 def test_a_copy_of_a_run_has_its_patience() -> None:
-    scheduler = watched(2)
+    scheduler = watched()
     twin = copy.deepcopy(scheduler)
     results = [fit(one, 40)[1] for one in (scheduler, twin)]
     assert results[0] == results[1]
+    assert results[0].best_epoch == 9
     assert everything(scheduler) == everything(twin)
 
 
