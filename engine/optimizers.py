@@ -114,6 +114,7 @@ class SGD(Optimizer):
     """
 
     moments = ("velocity",)
+    below_one = ("momentum",)
 
     def __init__(
         self,
@@ -217,6 +218,7 @@ class Adam(Optimizer):
     """
 
     moments = ("first_moment", "second_moment")
+    above_zero, below_one = ("eps",), ("betas",)
     decoupled: ClassVar[bool] = False
 
     def __init__(

@@ -35,7 +35,9 @@ from engine.layers.norm import single_value_norms, single_value_problem
 from engine.losses import Loss
 from engine.model import PREDICT_BATCH, Model
 from engine.optimizers import Optimizer
+from engine.precision import check_rate, check_rates, check_settings
 from engine.program import Moments, Program
+from engine.schedules import Schedule
 from engine.stopping import EarlyStopping, Watch
 from engine.typing import Array
 
@@ -251,8 +253,9 @@ class Scheduler:
         now = config.latest_change()
         if now == self._seen:
             return
-        self._in_force = copy.copy(self._loss), copy.copy(self._optimizer)
-        loss, optimizer = self._in_force
+        loss, optimizer = copy.copy(self._loss), copy.copy(self._optimizer)
+        self._check_precision(loss, optimizer)
+        self._in_force = loss, optimizer
         settings = (
             self.model.settings(),
             *(self._loss, loss.revision),
@@ -261,6 +264,28 @@ class Scheduler:
         if settings != self._lowered:
             self._programs.clear()
         self._seen, self._lowered = now, settings
+
+    def _check_precision(self, loss: Loss, optimizer: Optimizer) -> None:
+        """Refuse settings that would mean something else in the model's dtype.
+
+        Not when the scheduler is made: whoever reads a run file to predict with it trains nothing.
+        """
+        dtype, model = self.model.dtype, self.model
+        check_settings(loss, dtype)
+        check_settings(optimizer, dtype)
+        start = self.global_step
+        if isinstance(optimizer.learning_rate, Schedule):
+            check_rate(optimizer.rate(0), dtype, f"{type(optimizer).__name__} learning_rate(0)")
+        for node in model.nodes:
+            if node.layer is not None:
+                check_settings(node.layer, dtype, node.name)
+        for name, parameter in model.parameters.items():
+            if parameter.regularizer is not None:
+                kind = type(parameter.regularizer).__name__
+                check_settings(parameter.regularizer, dtype, f"{name} {kind}")
+            if not start:  # later, weights are what training has made of them
+                kind = type(parameter.initializer).__name__
+                check_settings(parameter.initializer, dtype, f"{name} {kind}")
 
     # -- listening and controlling -----------------------------------------------------------
 
@@ -354,7 +379,9 @@ class Scheduler:
         loss, optimizer = self._in_force
         step = self.global_step
         program.loss, program.optimizer = loss, optimizer
-        program.load(inputs, y, optimizer.rates(step, step - self.moments_since), step)
+        rates = optimizer.rates(step, step - self.moments_since)
+        check_rates(rates, self.model.dtype, step)
+        program.load(inputs, y, rates, step)
 
     def step(self, x: Any, y: Any) -> float:
         """Make one training step on one batch.
@@ -569,6 +596,7 @@ class Scheduler:
                 ending.callback(self.listen(listener))
             self._stop.clear()
             self._leave_half_batch()
+            self._renew()  # what is wrong with the settings is said before anything begins
             return self._fit(loader, epochs, steps, checked, early_stopping)
 
     def _loader(self, data: Any, targets: Any, batch_size: int) -> Batches:

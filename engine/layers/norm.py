@@ -43,6 +43,7 @@ class BatchNorm2d(Layer):
     Ioffe and Szegedy 2015, arXiv:1502.03167.
     """
 
+    above_zero = ("eps",)
     acting = ("eps", "momentum")
 
     def __init__(

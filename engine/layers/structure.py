@@ -33,6 +33,7 @@ class Dropout(Layer):
     Srivastava et al. 2014, "Dropout", JMLR 15.
     """
 
+    below_one = ("p",)
     acting = ("p",)
 
     def __init__(self, p: float = 0.5, name: str | None = None) -> None:
