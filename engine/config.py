@@ -97,9 +97,6 @@ class Configurable(metaclass=_Settled):
     """Settings that must be more than 0, or less than 1, in the model's dtype too; see
     `engine.precision`."""
 
-    in_float64: ClassVar[bool] = False
-    """Whether no setting reaches a kernel as it is, so that the model's dtype is nothing to it."""
-
     _settled: bool
     revision: int = 0
     """How often a setting has changed that launches are made with."""

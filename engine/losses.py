@@ -296,6 +296,7 @@ class CrossEntropyLoss(Loss):
     forward_kernel = "cross_entropy_forward"
     backward_kernel = "cross_entropy_backward"
     formula = "(softmax − target) × scale"
+    ignore_index: int
 
     def __init__(
         self,

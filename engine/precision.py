@@ -33,8 +33,6 @@ def check_settings(thing: Configurable, dtype: str, where: str = "") -> None:
     ConfigurationError
         With the numbers that fit.
     """
-    if thing.in_float64:
-        return
     for name in thing.setting_names():
         for label, value in _numbers(name, getattr(thing, name, None)):
             at = f"{where or type(thing).__name__} {label}"

@@ -149,7 +149,7 @@ class Expression:
         """Refuse a number that no float can hold, such as ``9**9**9``."""
         try:
             with np.errstate(all="ignore"):
-                value = self._value(node, {}.__getitem__)
+                value = self._value(node, dict[str, Any]().__getitem__)
         except (ValueError, TypeError, ArithmeticError, IndexError) as error:
             raise ConfigurationError(f"condition {self.text!r}: {error}") from None
         if not np.isfinite(value).all():
