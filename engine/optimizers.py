@@ -7,6 +7,8 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 from engine import arguments
 from engine.config import Configurable
 from engine.device import Buffer, Launch, replay

@@ -38,7 +38,7 @@ from engine.optimizers import Optimizer
 from engine.precision import check_rate, check_rates, check_settings
 from engine.program import Moments, Program
 from engine.schedules import Schedule
-from engine.stopping import EarlyStopping, Watch
+from engine.stopping import ENDED_EARLY, EarlyStopping, Watch
 from engine.typing import Array
 
 Listener = Callable[[Event], None]
@@ -673,8 +673,8 @@ class Scheduler:
                 reason = self._finish_epoch(validation, epoch_start, len(loader), early)
                 epoch_start = time.perf_counter()
         history, notes, trained = self.history, [], self.global_step > first_step
-        if early is not None and watch is not None:
-            history, note = self._end_early(watch, early, reason)
+        if watch is not None:
+            history, note = self._end_early(watch, reason)
             notes.append(note)
         trouble = self._trouble() if trained else ""
         note = "; ".join(text for text in (*notes, trouble) if text)
@@ -694,7 +694,7 @@ class Scheduler:
             self.watch = Watch(print_of)
         return self.watch
 
-    def _end_early(self, watch: Watch, early: EarlyStopping, reason: str) -> tuple[History, str]:
+    def _end_early(self, watch: Watch, reason: str) -> tuple[History, str]:
         """Go back to the best epoch if patience is over.
 
         Returns
@@ -703,34 +703,20 @@ class Scheduler:
             With all epochs that were made.
         note : str
         """
-        made, best = self.epoch, watch.best_epoch
-        which = "" if best is None else f"epoch {best + 1} of {made}"
-        if reason not in ("early_stopping", "validation_nan"):
-            if best is None or best + 1 >= made or reason:
-                return self.history, ""
-            back = "; restore_best() goes back to it" if watch.best is not None else ""
-            return (
-                self.history,
-                f"{which} had the lowest validation loss, {watch.best_loss:.4g}" + back,
-            )
-        last, waited, watch.waited = self.history.validations[-1], watch.waited, 0
-        start = (
-            f"stopped early: the validation loss is {last}"
-            if reason == "validation_nan"
-            else f"stopped early: no better validation loss for {waited} epochs"
-        )
-        if best is None:
+        best, stopped = watch.best, reason in ENDED_EARLY
+        kept = best is not None and best.moments_since == self.moments_since
+        last = self.history.validations[-1] if self.history.validations else math.nan
+        note = watch.told(reason, self.epoch, last, kept)
+        if not stopped:
+            return self.history, note
+        watch.waited = 0
+        if watch.best_epoch is None:
             self.watch = None
-            return (
-                self.history,
-                f"{start}; no epoch had a finite one, so there is none to go back to",
-            )
-        if watch.best is None or watch.best.moments_since != self.moments_since:
-            why = ", whose optimizer was another one" if watch.best is not None else ""
-            return self.history, f"{start}; the best was {which}{why}; nothing was restored"
+        if best is None or not kept:
+            return self.history, note
         history = copy.deepcopy(self.history)
-        self.restore(watch.best)
-        return history, f"{start}; the run is back at the end of {which}, the best"
+        self.restore(best)
+        return history, note
 
     def restore_best(self) -> None:
         """Go back to the end of the epoch with the lowest validation loss, history included.

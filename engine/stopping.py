@@ -89,5 +89,40 @@ class Watch:
             best.global_step <= global_step and best.moments_since == moments_since
         )
 
+    def told(self, reason: str, made: int, last: float, kept: bool) -> str:
+        """Say in one line how a `fit` with early stopping has ended, if there is something to say.
 
-__all__ = ["EarlyStopping", "Watch"]
+        Parameters
+        ----------
+        reason : str
+            Empty if all epochs were made.
+        made : int
+            Epochs of the run.
+        last : float
+            Validation loss of the last one.
+        kept : bool
+            Whether the run can go back to the best epoch.
+        """
+        best = "" if self.best_epoch is None else f"epoch {self.best_epoch + 1} of {made}"
+        if reason not in ENDED_EARLY:
+            if not best or reason or self.best_epoch == made - 1:
+                return ""
+            back = "; restore_best() goes back to it" if kept else ""
+            return f"{best} had the lowest validation loss, {self.best_loss:.4g}{back}"
+        start = (
+            f"stopped early: the validation loss is {last}"
+            if reason == "validation_nan"
+            else f"stopped early: no better validation loss for {self.waited} epochs"
+        )
+        if not best:
+            return f"{start}; no epoch had a finite one, so there is none to go back to"
+        if kept:
+            return f"{start}; the run is back at the end of {best}, the best"
+        why = ", whose optimizer was another one" if self.best is not None else ""
+        return f"{start}; the best was {best}{why}; nothing was restored"
+
+
+ENDED_EARLY = ("early_stopping", "validation_nan")
+"""Why `fit` ends when patience is over."""
+
+__all__ = ["ENDED_EARLY", "EarlyStopping", "Watch"]
