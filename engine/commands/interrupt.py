@@ -1,4 +1,8 @@
-"""Ctrl-C and requests to end: the first one is granted at a good moment, the second at once."""
+"""Ctrl-C, requests to end and closed terminals: the command leaves at a good moment.
+
+A signal that is ignored when the command starts stays ignored: nohup asks for that with SIGHUP,
+and shells ask for it with SIGINT where they put a job into the background.
+"""
 
 from __future__ import annotations
 
@@ -8,46 +12,73 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ENDING = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    if hasattr(signal, name)
+)
+"""Signals that ask a process to end."""
+
+NOTICES = tuple(
+    getattr(signal, name) for name in ("SIGXCPU", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
+)
+"""Signals by which batch systems announce the end; unheeded, they end the process at once."""
+
+Handler = Callable[[int, FrameType | None], object]
+
+
+def _raise() -> None:
+    raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
-def on_interrupt(call: Callable[[], None]) -> Iterator[None]:
-    """Call `call` at the first SIGINT or SIGTERM; raise KeyboardInterrupt at the next ones.
+def on_interrupt(call: Callable[[], None], again: Callable[[], None] = _raise) -> Iterator[None]:
+    """Call `call` at the first signal that asks to end, `again` at those that follow.
 
     Does nothing outside the main thread, where signals never arrive.
+
+    Parameters
+    ----------
+    call, again : callable
+        `again` raises KeyboardInterrupt by default.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     seen: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
         seen.append(number)
-        if len(seen) > 1:
-            raise KeyboardInterrupt
-        call()
+        (call if len(seen) == 1 else again)()
 
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
-    try:
+    with _handled(handle, (*ENDING, *NOTICES)):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
-def termination_as_interrupt() -> Iterator[None]:
-    """Make SIGTERM raise KeyboardInterrupt like Ctrl-C, so that both leave the same way."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def ending_as_interrupt() -> Iterator[None]:
+    """Make every signal that asks to end raise KeyboardInterrupt like Ctrl-C."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, handle)
+    with _handled(handle, tuple(number for number in ENDING if number != signal.SIGINT)):
+        yield
+
+
+@contextlib.contextmanager
+def _handled(handle: Handler, numbers: tuple[signal.Signals, ...]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in numbers}
+    # None stands for a handler that is not Python's; it could not be put back.
+    taken = {
+        number: handler
+        for number, handler in before.items()
+        if handler not in (signal.SIG_IGN, None) and (number in ENDING or handler == signal.SIG_DFL)
+    }
+    for number in taken:
+        signal.signal(number, handle)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in taken.items():
+            signal.signal(number, handler)

@@ -225,7 +225,7 @@ def test_a_run_is_saved_after_epochs_too(
     convscope.good(*words)
     assert found == [0, 0, 0]
     path.unlink()
-    monkeypatch.setattr("engine.commands.train.SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr("engine.commands.keeping.SAVE_EVERY_S", 0.0)
     convscope.good(*words)
     assert found[3:] == [0, 1, 2]
 
