@@ -18,6 +18,8 @@ SAVE_EVERY_S = 2.0
 """A run is saved after an epoch if so much time has passed; always at its end."""
 HEADER_BYTES, STEP_BYTES = 2**16, 24
 """Of a run file: its description, and about the most that one step adds to the history."""
+STEPS_AHEAD = 100_000
+"""Who asks for more may mean to stop it by hand."""
 
 
 def finite(scheduler: Scheduler) -> bool:
@@ -35,8 +37,8 @@ def size_of_run(scheduler: Scheduler, steps: int) -> int:
     parameters = sum(p.value.nbytes for p in scheduler.model.parameters.values())
     state = sum(array.nbytes for array in scheduler.model.state.values())
     moments = parameters * len(scheduler.optimizer.moments)
-    known = len(scheduler.history.steps)
-    return parameters + moments + state + HEADER_BYTES + STEP_BYTES * (known + steps)
+    history = STEP_BYTES * (len(scheduler.history.steps) + min(steps, STEPS_AHEAD))
+    return parameters + moments + state + history + HEADER_BYTES
 
 
 class Keeper:

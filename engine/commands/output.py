@@ -67,8 +67,8 @@ class Output:
 
 def memory_text(error: MemoryError) -> str:
     """Return one sentence for a lack of memory, with how much was asked for where that is known."""
-    found = re.search(r"allocate (.+? [KMGTPEZ]?i?B) for", str(error))
-    asked = f"{found[1]} were asked for at once" if found else "the machine has no more"
+    found = re.search(r"allocate ([\d.]+?)\.? ([KMGTPEZ]?i?B|bytes) for", str(error))
+    asked = f"{found[1]} {found[2]} were asked for at once" if found else "the machine has no more"
     return (
         f"not enough memory ({asked}); take a smaller --batch-size, smaller pictures or a smaller "
         "net"

@@ -189,7 +189,8 @@ def _onnx(content: bytes) -> tuple[str, str] | None:
     """Tell an ONNX model by its first fields, without the onnx package."""
     # ModelProto: 1 ir_version, 2 producer_name, 3 producer_version, 4 domain, 5 model_version,
     # 6 doc_string, 7 graph, 8 opset_import. What is walked here must be just that.
-    at, seen = 0, set()
+    at = 0
+    seen: set[int] = set()
     lengths = {2, 3, 4, 6, 7, 8, 14, 20, 25, 26}
     while at < len(content) and 7 not in seen:
         field, kind = content[at] >> 3, content[at] & 7
