@@ -221,12 +221,12 @@ def _machine() -> str:
     Process numbers mean nothing elsewhere: on a folder that several machines share, each may
     remove its own leftovers only.
     """
-    known = [platform.node()]
+    known = [platform.node().encode()]
     with contextlib.suppress(OSError):
-        known.append(Path("/etc/machine-id").read_text(encoding="ascii", errors="replace"))
+        known.append(Path("/etc/machine-id").read_bytes())
     with contextlib.suppress(OSError):
-        known.append(str(Path("/proc/self/ns/pid").stat().st_ino))
-    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:8]
+        known.append(b"%d" % Path("/proc/self/ns/pid").stat().st_ino)
+    return hashlib.sha256(b"\n".join(known)).hexdigest()[:8]
 
 
 def _sweep(folder: Path) -> None:
