@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.commands.interrupt import ending_as_interrupt
+from engine.commands.interrupt import ending_as_interrupt, ignore_endings
 from engine.commands.output import Diverged, Interrupted, memory_text
 from engine.commands.streams import guarded_streams, output_problem
 from engine.errors import ConfigurationError, EngineError
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         terminal. A reader who leaves, as `head` does, changes nothing.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    with guarded_streams():
+    with guarded_streams(), ending_as_interrupt(last=arguments is None):
         status = _run(given)
         problem = output_problem()
         return status if problem is None or status else _complain(problem, WRONG_USE)
@@ -76,8 +76,7 @@ def _run(given: list[str]) -> int:
     if words[0] not in COMMANDS:  # what joins from elsewhere need not know what is handled here
         words = [word for word in words if word != "--debug"]
     try:
-        with ending_as_interrupt():
-            result = command_line(words[0])(words, prog_name=NAME, standalone_mode=False)
+        result = command_line(words[0])(words, prog_name=NAME, standalone_mode=False)
     except UsageError as error:
         return _complain(_usage_text(error), WRONG_USE)
     except EngineError as error:
@@ -89,10 +88,12 @@ def _run(given: list[str]) -> int:
     except Diverged as error:
         return _complain(str(error), DIVERGED)
     except (KeyboardInterrupt, typer.Abort):
+        ignore_endings()
         return _complain("interrupted", INTERRUPTED)
     except Exception as error:
         return _unexpected(error, "--debug" in given)
     if result == INTERRUPTED:  # newer versions of Typer turn Ctrl-C into this status
+        ignore_endings()
         return _complain("interrupted", INTERRUPTED)
     return result if isinstance(result, int) else 0
 

@@ -53,18 +53,34 @@ def on_interrupt(call: Callable[[], None], again: Callable[[], None] = _raise) -
 
 
 @contextlib.contextmanager
-def ending_as_interrupt() -> Iterator[None]:
-    """Make every signal that asks to end raise KeyboardInterrupt like Ctrl-C."""
+def ending_as_interrupt(last: bool = False) -> Iterator[None]:
+    """Make every signal that asks to end raise KeyboardInterrupt like Ctrl-C.
+
+    Parameters
+    ----------
+    last : bool
+        The process ends after this, so that what `ignore_endings` did may stay.
+    """
 
     def handle(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    with _handled(handle, tuple(number for number in ENDING if number != signal.SIGINT)):
+    with _handled(handle, ENDING, always=not last):
         yield
 
 
+def ignore_endings() -> None:
+    """Ignore what asks to end from now on: that is under way, and shall not be cut short."""
+    if threading.current_thread() is threading.main_thread():
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN)
+
+
 @contextlib.contextmanager
-def _handled(handle: Handler, numbers: tuple[signal.Signals, ...]) -> Iterator[None]:
+def _handled(
+    handle: Handler, numbers: tuple[signal.Signals, ...], always: bool = False
+) -> Iterator[None]:
+    """Handle signals, then put back the handlers before, unless others have come meanwhile."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -81,4 +97,5 @@ def _handled(handle: Handler, numbers: tuple[signal.Signals, ...]) -> Iterator[N
         yield
     finally:
         for number, handler in taken.items():
-            signal.signal(number, handler)
+            if always or signal.getsignal(number) is handle:
+                signal.signal(number, handler)

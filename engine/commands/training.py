@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import Scheduler
-from engine.commands.interrupt import on_interrupt
+from engine.commands.interrupt import ignore_endings, on_interrupt
 from engine.commands.keeping import Keeper, finite
 from engine.commands.output import Diverged, Interrupted, Output, duration, memory_text, percent
 from engine.commands.progress import Reporter, reporter
@@ -156,6 +156,7 @@ def carry_out(plan: Plan, out: Output, target: Path | None) -> None:
             if not unchanged:
                 keeper.save()
             if watcher.reason != "finished":
+                ignore_endings()
                 raise _left(scheduler, out, target, unchanged)
     finally:
         end()

@@ -177,7 +177,7 @@ def _safetensors(content: bytes) -> tuple[str, str] | None:
     entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
     if not all(isinstance(entry, dict) and "data_offsets" in entry for entry in entries.values()):
         return None
-    names = ", ".join(list(entries)[:3])
+    names = " ".join(", ".join(name[:40] for name in list(entries)[:3]).split())
     more = f" such as {names}" if names else ""
     return (
         f"a safetensors file of another program ({len(entries)} tensors{more})",
