@@ -7,6 +7,7 @@ and shells ask for it with SIGINT where they put a job into the background.
 from __future__ import annotations
 
 import contextlib
+import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -32,24 +33,50 @@ def _raise() -> None:
 
 
 @contextlib.contextmanager
-def on_interrupt(call: Callable[[], None], again: Callable[[], None] = _raise) -> Iterator[None]:
+def on_interrupt(
+    call: Callable[[], None], again: Callable[[], None] = _raise
+) -> Iterator[list[int]]:
     """Call `call` at the first signal that asks to end, `again` at those that follow.
 
-    Does nothing outside the main thread, where signals never arrive.
+    A signal may come while the main thread holds any lock, so `call`, which may want that lock,
+    runs in a thread of its own. Does nothing outside the main thread, where signals never arrive.
 
     Parameters
     ----------
-    call, again : callable
-        `again` raises KeyboardInterrupt by default.
+    call : callable
+    again : callable
+        Must take no lock. Raises KeyboardInterrupt by default.
+
+    Yields
+    ------
+    list of int
+        The signals that have come, which grows.
     """
     seen: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield seen
+        return
+    wake: queue.SimpleQueue[bool] = queue.SimpleQueue()  # unlike others, safe to use in a handler
+
+    def wait() -> None:
+        if wake.get():
+            call()
 
     def handle(number: int, frame: FrameType | None) -> None:
         seen.append(number)
-        (call if len(seen) == 1 else again)()
+        if len(seen) == 1:
+            wake.put(True)
+        else:
+            again()
 
-    with _handled(handle, (*ENDING, *NOTICES)):
-        yield
+    thread = threading.Thread(target=wait, name="convscope-interrupt", daemon=True)
+    thread.start()
+    try:
+        with _handled(handle, (*ENDING, *NOTICES)):
+            yield seen
+    finally:
+        wake.put(False)
+        thread.join()
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,6 @@ from engine.events import (
     EvaluationProgress,
     Event,
     FitFinished,
-    FitStarted,
     StepFinished,
 )
 
@@ -46,6 +46,8 @@ class _Watcher:
 
     Attributes
     ----------
+    signals : sequence of int
+        Those that have asked to end.
     reason : str
         Why `fit` ended.
     diverged : str
@@ -57,23 +59,15 @@ class _Watcher:
     ) -> None:
         self.scheduler, self.report = scheduler, report
         self.keeper, self.batches = keeper, batches
-        self.asked = self.hurried = False
+        self.signals: Sequence[int] = ()
         self.reason, self.diverged = "stopped", ""
         self._mark = scheduler.history.mark()
-
-    def interrupt(self) -> None:
-        """Ask the run to end after the step it is in."""
-        self.asked = True
-        self.scheduler.stop()
-
-    def hurry(self) -> None:
-        """Ask once more: a measurement under way is left, too."""
-        self.hurried = True
-        self.interrupt()
 
     def __call__(self, event: Event) -> None:
         """Take an event of the scheduler."""
         self.report(event)
+        if self.signals:
+            self._heed(event)
         if isinstance(event, StepFinished):
             self._mark = self.scheduler.history.mark()
             if not math.isfinite(event.loss) and not finite(self.scheduler):
@@ -82,11 +76,13 @@ class _Watcher:
             self._epoch(event)
         elif isinstance(event, FitFinished):
             self.reason = event.reason
-        elif isinstance(event, FitStarted) and self.asked:
-            self.scheduler.stop()  # `fit` forgets at its start what was asked before
-        elif isinstance(event, Compiling) and self.asked:
+
+    def _heed(self, event: Event) -> None:
+        """End the run after this step; a second signal does not wait for a measurement either."""
+        self.scheduler.stop()  # again, for `fit` forgets at its start what was asked before
+        if isinstance(event, Compiling):
             raise _Left
-        elif isinstance(event, EvaluationProgress) and self.hurried:
+        if isinstance(event, EvaluationProgress) and len(self.signals) > 1:
             self._undo_epoch()
             raise _Left
 
@@ -136,7 +132,7 @@ def carry_out(plan: Plan, out: Output, target: Path | None) -> None:
     end = scheduler.listen(watcher)
     begin = time.perf_counter()
     try:
-        with on_interrupt(watcher.interrupt, watcher.hurry), report:
+        with on_interrupt(scheduler.stop, lambda: None) as watcher.signals, report:
             try:
                 with contextlib.suppress(_Left):
                     scheduler.fit(

@@ -6,12 +6,14 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engine import load, save
+from engine.commands.interrupt import on_interrupt
 from engine.commands.output import Interrupted
 from engine.commands.progress import BarReporter, LineReporter
 from engine.data import DataLoader, load_mnist_split
@@ -126,6 +128,22 @@ def test_people_get_a_line_for_each_epoch(convscope: CommandLine, digits_npz: Pa
     lines = [line for line in text.splitlines() if str(path) not in line]
     assert max(len(line) for line in lines) <= 80
     assert "not saved" in convscope.good("train", *NET, "--data", digits_npz, "--epochs", 1).out
+
+
+def test_signals_that_come_while_a_lock_is_held_do_no_harm():
+    """A handler that took the lock its own thread holds would wait for ever."""
+    stop = threading.Event()
+
+    def call() -> None:
+        stop.set()
+
+    with on_interrupt(call, lambda: None) as seen:
+        with stop._cond:  # type: ignore[attr-defined]
+            for _ in range(3):
+                signal.raise_signal(signal.SIGINT)
+            assert not stop.is_set()
+        assert stop.wait(10)
+    assert seen == [signal.SIGINT] * 3
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends processes no signals")
