@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from engine.commands.interrupt import ENDING
 from engine.commands.streams import output_problem
 from engine.errors import FormatError
 from engine.io.files import check_writable
@@ -198,17 +197,14 @@ class Application:
         self.qt = make_qt(offscreen)
         from PyQt6.QtCore import QSize, Qt
 
-        from gui import settings as kept_settings
         from gui import theme
         from gui.controllers.app import AppController
+        from gui.settings import Settings, read_settings, settings_path, write_settings
         from gui.window import MainWindow
         from gui.worker.thread import Worker
 
-        settings, problems = kept_settings.Settings(), []
-        if not options.private:
-            path = kept_settings.settings_path()
-            settings, unread = kept_settings.read_settings(path)
-            problems = [unread, kept_settings.settings_problem(path)]
+        path = settings_path()
+        settings, problem = (Settings(), "") if options.private else read_settings(path)
         if options.reset:
             settings.states, settings.geometry, settings.layout = {}, "", "Debug"
         theme.set_font_scale(settings.font_scale)
@@ -219,14 +215,15 @@ class Application:
         if offscreen and self.qt.platformName() != "offscreen":
             self.window.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
 
-        def save(kept: kept_settings.Settings) -> None:
-            if options.private or problems[-1]:
-                return  # the window has said so
+        def save(kept: Settings) -> None:
+            if options.private:
+                return
             kept.geometry = self.window.geometry_text()
             try:
-                kept_settings.write_settings(path, kept)
+                write_settings(path, kept)
             except FormatError as error:
-                _complain(f"the settings are not kept: {error}")
+                if not problem:  # else the window has said so
+                    _complain(f"the settings are not kept: {error}")
 
         self.worker = Worker(make_bench)
         self.controller: AppController = AppController(
@@ -239,7 +236,7 @@ class Application:
         self.controller.appearance.open_layout(options.layout or settings.layout)
         if settings.theme == "system" and not options.theme:
             self.controller.appearance.use_theme("system")
-        for problem in filter(None, problems):
+        if problem:
             self.controller.desk.notify("warning", problem, "")
 
     def _painted(self) -> None:
@@ -406,17 +403,13 @@ def command(
 
 
 def leave_on_signals(application: Application) -> None:
-    """Close on Ctrl-C, on termination and with the terminal, without questions or a traceback.
-
-    What was ignored at the start stays ignored: the window outlives a terminal under nohup.
-    """
+    """Close on Ctrl-C and on termination, without questions and without a traceback."""
 
     def close(number: int, _: object) -> None:
         application.qt.exit(128 + number)
 
-    for number in ENDING:
-        if signal.getsignal(number) not in (signal.SIG_IGN, None):
-            signal.signal(number, close)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, close)
 
 
 def leave(code: int) -> NoReturn:

@@ -86,16 +86,17 @@ def read_settings(path: Path) -> tuple[Settings, str]:
     -------
     settings : Settings
     problem : str
-        One sentence if defaults had to be taken, else empty.
+        One sentence if defaults had to be taken or nothing can be kept, else empty.
     """
     defaults = Settings()
+    lasting = _problem_of_writing(path)
     try:
         if not path.exists():
-            return defaults, ""
+            return defaults, lasting
         stored = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(stored, dict) or stored.get("version") != VERSION:
             return defaults, f"{path} is of another version: default settings are used"
-        return Settings(**_checked(stored, defaults)), ""
+        return Settings(**_checked(stored, defaults)), lasting
     except (OSError, ValueError, TypeError) as error:
         return defaults, f"{path} cannot be read ({error}): default settings are used"
 
@@ -132,7 +133,7 @@ def write_settings(path: Path, settings: Settings) -> None:
     write_whole(path, text.encode())
 
 
-def settings_problem(path: Path) -> str:
+def _problem_of_writing(path: Path) -> str:
     """Return why settings could not be written now, in one sentence, else an empty text."""
     try:
         _make_folder(path)

@@ -23,7 +23,7 @@ from PIL import Image
 from gui.app import Options, UsageError, render
 from gui.display import NoDisplay, choose_platform, has_display, qt_sentence
 from gui.models.accepted import ARRAYS, RUNS, picture_filter, picture_suffixes
-from gui.settings import Settings, read_settings, settings_problem, write_settings
+from gui.settings import Settings, read_settings, write_settings
 from gui.worker.pictures import read_picture
 from tests.gui.fake_bench import FakeBench
 
@@ -173,7 +173,7 @@ def test_a_wrong_cookie_a_missing_library_and_all_well(
         app(DISPLAY=display, XAUTHORITY=str(good), LD_LIBRARY_PATH=str(empty)),
         "on Debian: apt install libxcb-cursor0; or use --screenshot",
     )
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT):
         process = subprocess.Popen(
             [sys.executable, "-m", "engine.cli", "app", "--json"],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -181,6 +181,7 @@ def test_a_wrong_cookie_a_missing_library_and_all_well(
         )  # fmt: skip
         assert process.stdout is not None
         assert "first_paint_s" in process.stdout.readline()
+        time.sleep(2)  # it tells its times before it waits for events
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
         assert (process.returncode, err) == (128 + number, "")
@@ -248,24 +249,36 @@ def test_an_unwritable_home_is_quiet(tmp_path: Path, nowhere: Path, home: str):
             **{k: v for k, v in environment().items() if k != "CONVSCOPE_CONFIG"},
             "QT_QPA_PLATFORM": "offscreen", "PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": "",
             "HOME": str(nowhere) if home == "file" else home,
+            # Kernels lie in the home, too; they are not what is tried here.
+            "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"),
         },
     )  # fmt: skip
     assert process.stdout is not None
     assert "ready_s" in process.stdout.readline()
+    time.sleep(2)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (143, "")
 
 
 def test_settings_problems_are_sentences(tmp_path: Path, nowhere: Path):
-    assert settings_problem(tmp_path / "new" / "settings.json") == ""
+    def problem_at(path: Path) -> str:
+        settings, problem = read_settings(path)
+        assert settings == Settings()
+        return problem
+
+    assert problem_at(tmp_path / "new" / "settings.json") == ""
     assert not list((tmp_path / "new").iterdir())
-    assert "cannot be made" in settings_problem(nowhere / "convscope" / "settings.json")
+    assert "its folder cannot be made" in problem_at(nowhere / "convscope" / "settings.json")
+    assert problem_at(nowhere / "settings.json").startswith("Settings last until the window closes")
     (tmp_path / "folder.json").mkdir()
-    assert "is a folder" in settings_problem(tmp_path / "folder.json")
-    settings, problem = read_settings(nowhere / "settings.json")
-    assert settings == Settings()
-    assert problem == "" or "default settings are used" in problem
+    assert "default settings are used" in problem_at(tmp_path / "folder.json")
+    kept = tmp_path / "kept.json"
+    write_settings(kept, Settings(digits=7))
+    kept.chmod(0o444)
+    settings, problem = read_settings(kept)
+    assert settings.digits == 7
+    assert "write-protected" in problem
 
 
 def test_linked_settings_stay_linked(tmp_path: Path):
@@ -330,20 +343,10 @@ def test_every_ending_that_is_offered_is_read(tmp_path: Path):
 def test_no_ending_that_is_refused_is_offered(tmp_path: Path):
     from engine.errors import EngineError
 
-    Image.init()
-    refused = 0
-    for suffix, kind in sorted(Image.EXTENSION.items()):
-        if suffix in picture_suffixes() or kind not in Image.SAVE:
-            continue
+    for suffix in (".gif", ".tif", ".tiff", ".ico", ".ppm", ".pgm", ".tga", ".pcx", ".pdf"):
         path = tmp_path / f"picture{suffix}"
-        try:
-            Image.new("L", (9, 7), 128).save(path)
-        except (OSError, ValueError, KeyError):
-            continue
-        if kind in ("PNG", "JPEG", "BMP", "WEBP", "DIB", "MPO"):
-            continue  # other endings of what is read
+        Image.new("L", (32, 32), 128).save(path)
         with pytest.raises(EngineError):
             read_picture(str(path), (1, 28, 28))
-        refused += 1
-    assert refused > 5
+        assert suffix not in picture_suffixes()
     assert not set(RUNS) & set(ARRAYS)
