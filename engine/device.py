@@ -13,7 +13,7 @@ import threading
 from collections.abc import Sequence
 
 from engine import arguments
-from engine.errors import DeviceError
+from engine.errors import ConfigurationError, DeviceError
 from engine.kernels import replay
 from engine.kernels.launch import (
     Arena,

@@ -41,8 +41,6 @@ class _Watcher:
     report : Reporter
     keeper : Keeper
         Saves it.
-    batches : int
-        In an epoch.
 
     Attributes
     ----------
@@ -54,14 +52,10 @@ class _Watcher:
         Where the numbers became NaN or Inf, in words; empty while they are all right.
     """
 
-    def __init__(
-        self, scheduler: Scheduler, report: Reporter, keeper: Keeper, batches: int
-    ) -> None:
-        self.scheduler, self.report = scheduler, report
-        self.keeper, self.batches = keeper, batches
+    def __init__(self, scheduler: Scheduler, report: Reporter, keeper: Keeper) -> None:
+        self.scheduler, self.report, self.keeper = scheduler, report, keeper
         self.signals: Sequence[int] = ()
         self.reason, self.diverged = "stopped", ""
-        self._mark = scheduler.history.mark()
 
     def __call__(self, event: Event) -> None:
         """Take an event of the scheduler."""
@@ -69,7 +63,6 @@ class _Watcher:
         if self.signals:
             self._heed(event)
         if isinstance(event, StepFinished):
-            self._mark = self.scheduler.history.mark()
             if not math.isfinite(event.loss) and not finite(self.scheduler):
                 self._end(f"the loss became {event.loss} at {_place(event.epoch, event.batch)}")
         elif isinstance(event, EpochFinished):
@@ -78,12 +71,14 @@ class _Watcher:
             self.reason = event.reason
 
     def _heed(self, event: Event) -> None:
-        """End the run after this step; a second signal does not wait for a measurement either."""
+        """End the run after this step; a second signal does not wait for a measurement either.
+
+        Who goes on from there measures again: the epoch is not booked before that.
+        """
         self.scheduler.stop()  # again, for `fit` forgets at its start what was asked before
         if isinstance(event, Compiling):
             raise _Left
         if isinstance(event, EvaluationProgress) and len(self.signals) > 1:
-            self._undo_epoch()
             raise _Left
 
     def _epoch(self, event: EpochFinished) -> None:
@@ -99,12 +94,6 @@ class _Watcher:
     def _end(self, text: str) -> None:
         self.diverged = self.diverged or text
         self.scheduler.stop()
-
-    def _undo_epoch(self) -> None:
-        """Go back to the last batch's end: who goes on from there measures first."""
-        at = self.scheduler
-        at.history.cut(self._mark)
-        at.epoch, at.batch = at.epoch - 1, self.batches
 
 
 def _place(epoch: int, batch: int) -> str:
@@ -127,7 +116,7 @@ def carry_out(plan: Plan, out: Output, target: Path | None) -> None:
     scheduler = plan.scheduler
     report = reporter(out, plan.epochs)
     keeper = Keeper(scheduler, target, out)
-    watcher = _Watcher(scheduler, report, keeper, len(plan.loader))
+    watcher = _Watcher(scheduler, report, keeper)
     first = scheduler.global_step
     end = scheduler.listen(watcher)
     begin = time.perf_counter()

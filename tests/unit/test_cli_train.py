@@ -322,9 +322,9 @@ def test_the_last_epoch_that_ended_well_is_saved(
     at = {"step": 2 * BATCHES + 2}
     original = SGD.rates
 
-    def rates(self: SGD, step: int) -> object:
-        self.momentum = 0.9
-        return [float(rate) * (1e30 if step == at["step"] else 1) for rate in original(self, step)]
+    def rates(self: SGD, step: int, updates: int | None = None) -> object:
+        usual = original(self, step, updates)
+        return tuple(rate * (1e30 if step == at["step"] else 1) for rate in usual)
 
     monkeypatch.setattr(SGD, "rates", rates)
     result = convscope(*words, "--output", path)
