@@ -24,6 +24,7 @@ from benchmarks.peak import measured_peak
 from benchmarks.progress import Reporter
 from benchmarks.report import Result, splice, summary, table
 from engine.device import backend_for
+from engine.io.files import write_whole
 
 GROUPS = {
     group.name: group
@@ -154,12 +155,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 show.say(f"\n{group.title}\n\n{text}\n")
                 if given.output is not None:
                     document = given.output.read_text(encoding="utf-8")
-                    given.output.write_text(splice(document, group.name, text), encoding="utf-8")
+                    write_whole(given.output, splice(document, group.name, text).encode())
         except KeyboardInterrupt:
             show.say("interrupted; the groups that were finished are kept")
             status = INTERRUPTED
     if given.json is not None:
-        given.json.write_text(json.dumps(numbers, default=plain, indent=1), encoding="utf-8")
+        write_whole(given.json, json.dumps(numbers, default=plain, indent=1).encode())
     if given.output is not None and numbers:
         console.print(f"wrote {given.output}", markup=False, highlight=False, soft_wrap=True)
     return status

@@ -18,6 +18,7 @@ from PyQt6.QtCore import QPoint, Qt  # noqa: E402
 from PyQt6.QtTest import QTest  # noqa: E402
 
 from gui.app import Application, Options, parse_place  # noqa: E402
+from gui.saving import save_png  # noqa: E402
 
 SIZES = ((1280, 800), (1920, 1080))
 SEVEN = ((0.28, 0.24), (0.72, 0.24), (0.56, 0.52), (0.46, 0.84))
@@ -88,7 +89,7 @@ def shoot(scene: Scene, size: tuple[int, int], folder: Path) -> Path:
         problems = [item.text for item in app.window.notifications.items]
         if problems:
             raise SystemExit(f"{path.name}: {problems[0]}")
-        app.window.grab().save(str(path))
+        save_png(app.window.grab(), path)
     finally:
         app.close()
     return path

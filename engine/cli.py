@@ -15,8 +15,9 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.commands.interrupt import termination_as_interrupt
-from engine.commands.output import Interrupted
+from engine.commands.interrupt import ending_as_interrupt, ignore_endings
+from engine.commands.output import Diverged, Interrupted, memory_text
+from engine.commands.streams import guarded_streams, output_problem
 from engine.errors import ConfigurationError, EngineError
 
 NAME = "convscope"
@@ -44,7 +45,7 @@ SETTINGS = ("--device", "--seed", "--threads")
 # wrong command line is the class that Typer's BadParameter derives from.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
-FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
+FAILED, WRONG_USE, DIVERGED, INTERRUPTED = 1, 2, 3, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,18 +59,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0, 1 for an unexpected error, 2 for wrong use or bad input, 130 after Ctrl-C.
+        Exit status: 0; 1 for an unexpected error; 2 for wrong use, bad input, or output that could
+        not be written; 3 after a training that ended in NaN; 130 after Ctrl-C, SIGTERM or a closed
+        terminal. A reader who leaves, as `head` does, changes nothing.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal may not have every sign
+    with guarded_streams(), ending_as_interrupt(last=arguments is None):
+        status = _run(given)
+        problem = output_problem()
+        return status if problem is None or status else _complain(problem, WRONG_USE)
+
+
+def _run(given: list[str]) -> int:
+    """Run the command line between streams that do not fail; return the exit status."""
     words = ordered(given)
     if words[0] not in COMMANDS:  # what joins from elsewhere need not know what is handled here
         words = [word for word in words if word != "--debug"]
     try:
-        with termination_as_interrupt():
-            result = command_line(words[0])(words, prog_name=NAME, standalone_mode=False)
+        result = command_line(words[0])(words, prog_name=NAME, standalone_mode=False)
     except UsageError as error:
         return _complain(_usage_text(error), WRONG_USE)
     except EngineError as error:
@@ -78,19 +85,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(str(error), WRONG_USE)
     except Interrupted as error:
         return _complain(str(error), INTERRUPTED)
+    except Diverged as error:
+        return _complain(str(error), DIVERGED)
     except (KeyboardInterrupt, typer.Abort):
+        ignore_endings()
         return _complain("interrupted", INTERRUPTED)
     except Exception as error:
-        if "--debug" in given:
-            traceback.print_exc()
-            return FAILED
-        if isinstance(error, OSError) and error.filename is not None:
-            return _complain(f"{error.filename}: {error.strerror}", WRONG_USE)
-        text = f"unexpected {type(error).__name__}: {error}; add --debug to see where it comes from"
-        return _complain(text, FAILED)
+        return _unexpected(error, "--debug" in given)
     if result == INTERRUPTED:  # newer versions of Typer turn Ctrl-C into this status
+        ignore_endings()
         return _complain("interrupted", INTERRUPTED)
     return result if isinstance(result, int) else 0
+
+
+def _unexpected(error: Exception, debug: bool) -> int:
+    """Say what happened in one line, or show where; return the exit status."""
+    if debug:
+        traceback.print_exc()
+        return FAILED
+    if isinstance(error, OSError) and error.filename is not None:
+        return _complain(f"{error.filename}: {error.strerror}", WRONG_USE)
+    if isinstance(error, MemoryError):
+        return _complain(memory_text(error), WRONG_USE)
+    text = f"unexpected {type(error).__name__}: {error}; add --debug to see where it comes from"
+    return _complain(text, FAILED)
 
 
 def ordered(arguments: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Sequence
 
 from engine import arguments
-from engine.errors import DeviceError
+from engine.errors import ConfigurationError, DeviceError
 from engine.kernels import replay
 from engine.kernels.launch import (
     Arena,
@@ -45,6 +45,8 @@ __all__ = [
 ]
 
 
+THREADS_VARIABLE = "CONVSCOPE_THREADS"
+"""Environment variable: how many CPU threads are used where nothing else is said."""
 NO_CUDA = "no CUDA device or driver was found"
 _LINUX_DRIVERS = ("libcuda.so.1", "libcuda.so", "/usr/lib/libcuda.so", "/usr/lib64/libcuda.so")
 CUDA_DRIVERS = {"linux": _LINUX_DRIVERS, "win32": ("nvcuda.dll",)}
@@ -157,6 +159,30 @@ def kernel_cache() -> str:
     return describe_cache()
 
 
+def most_threads() -> int:
+    """Return how many CPU threads may be asked for; beyond that they only wait for each other."""
+    return max(64, 4 * (os.cpu_count() or 1))
+
+
+def _check_threads(threads: int | None) -> None:
+    """Refuse a number of threads that makes no sense, or such a CONVSCOPE_THREADS.
+
+    Each thread reserves memory of its own, so thousands of them are a lack of memory.
+    """
+    name, hint = "threads", "leave it out for as many as this process may use"
+    wish: object = threads
+    if threads is None:
+        wish = os.environ.get(THREADS_VARIABLE, "")
+        name = THREADS_VARIABLE
+        if not wish:
+            return
+        threads = int(wish) if wish.isascii() and wish.isdigit() and len(wish) < 10 else 0
+    if not 1 <= threads <= most_threads():
+        raise ConfigurationError(
+            f"{name}: expected 1 to {most_threads()} threads, received {wish}; {hint}"
+        )
+
+
 def backend_for(device: str, threads: int | None = None) -> Backend:
     """Return the backend for ``"cpu"``, ``"cuda"`` or ``"auto"`` (CUDA if there is a real GPU).
 
@@ -175,6 +201,7 @@ def backend_for(device: str, threads: int | None = None) -> Backend:
     """
     if threads is not None:
         threads = arguments.whole("threads", threads, 1)
+    _check_threads(threads)
     if arguments.choice("device", device, ("cpu", "cuda", "auto")) == "cpu":
         return _cpu(threads)
     if device == "auto":

@@ -19,7 +19,10 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from gui import crash
+from engine.commands.streams import output_problem
+from engine.errors import FormatError
+from engine.io.files import check_writable
+from gui import crash, display
 
 if TYPE_CHECKING:
     from PyQt6.QtWidgets import QApplication
@@ -145,14 +148,6 @@ def make_qt(screenshot: bool) -> QApplication:
     UsageError
         If there is no display, or a library that Qt needs is missing.
     """
-    here = os.environ
-    wants_display = sys.platform.startswith("linux") and "QT_QPA_PLATFORM" not in here
-    if wants_display and not (here.get("DISPLAY") or here.get("WAYLAND_DISPLAY")):
-        if not screenshot:
-            raise UsageError(
-                "there is no display here; use --screenshot FILE to render the window to a picture"
-            )
-        here["QT_QPA_PLATFORM"] = "offscreen"
     try:
         from PyQt6.QtWidgets import QApplication
     except ImportError as error:
@@ -162,9 +157,18 @@ def make_qt(screenshot: bool) -> QApplication:
         ) from None
     sys.setswitchinterval(0.001)
     existing = QApplication.instance()
-    if existing is None:
-        crash.quiet_qt()
-    app = existing if isinstance(existing, QApplication) else QApplication(["convscope"])
+    if isinstance(existing, QApplication):
+        app = existing
+    else:
+        try:
+            display.choose_platform(screenshot)
+        except display.NoDisplay as error:
+            raise UsageError(str(error)) from None
+        started = crash.quiet_qt(display.qt_sentence)
+        app = QApplication(["convscope"])
+        started()
+        if not app.screens():
+            raise UsageError(f"Qt finds no screen here; {display.PICTURE_HINT}")
     app.setApplicationName("Convscope")
     app.setStyle("Fusion")
     return app
@@ -217,8 +221,9 @@ class Application:
             kept.geometry = self.window.geometry_text()
             try:
                 write_settings(path, kept)
-            except OSError as error:
-                crash.report(error)
+            except FormatError as error:
+                if not problem:  # else the window has said so
+                    _complain(f"the settings are not kept: {error}")
 
         self.worker = Worker(make_bench)
         self.controller: AppController = AppController(
@@ -311,7 +316,13 @@ def render(options: Options, path: Path) -> Application:
     UsageError
         If the run cannot be opened, the place does not exist or the file cannot be written.
     """
+    try:
+        check_writable(path)  # drawing takes seconds
+    except FormatError as error:
+        raise UsageError(f"--screenshot: {error}") from None
     application = Application(options, still_bench, offscreen=True)
+    from gui.saving import save_png
+
     problems: list[str] = []
     application.controller.desk.notify = lambda level, text, _detail: (
         problems.append(text) if level != "info" else None
@@ -323,15 +334,22 @@ def render(options: Options, path: Path) -> Application:
             raise UsageError(problems[0])
         if not ready:
             raise UsageError("the run was not ready in time")
-        if not application.window.grab().save(str(path)):
-            raise UsageError(f"{path} cannot be written; choose a folder that exists and .png")
+        save_png(application.window.grab(), path)
+    except FormatError as error:
+        raise UsageError(str(error)) from None
     finally:
         application.close()
     return application
 
 
+def _complain(text: str) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(f"convscope: {' '.join(text.split())}\n")
+        sys.stderr.flush()
+
+
 def _fail(text: str) -> typer.Exit:
-    sys.stderr.write(" ".join(text.split()) + "\n")
+    _complain(text)
     return typer.Exit(2)
 
 
@@ -402,9 +420,11 @@ def leave(code: int) -> NoReturn:
     """
     names = ("convscope-compiler", "convscope-reader", "convscope-worker")
     if any(thread.name in names and thread.is_alive() for thread in threading.enumerate()):
-        sys.stdout.flush()
+        problem = output_problem()  # it flushes
+        if problem is not None:
+            _complain(problem)
         sys.stderr.flush()
-        os._exit(code)
+        os._exit(code or (2 if problem is not None else 0))
     raise typer.Exit(code)
 
 

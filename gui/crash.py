@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import os
 import sys
 import threading
 import traceback
@@ -47,16 +48,45 @@ def deliver_to(sink: Sink | None) -> None:
             sink(text, detail)
 
 
-def quiet_qt() -> None:
-    """Send what Qt prints to the log: stderr belongs to the command line."""
+def quiet_qt(explain: Callable[[str, list[str]], str] | None = None) -> Callable[[], None]:
+    """Send what Qt prints to the log: stderr belongs to the command line.
+
+    Parameters
+    ----------
+    explain : callable, optional
+        Makes one sentence of a fatal message and what was said before it, while Qt starts. After
+        that sentence the process ends with status 2, where Qt would abort it.
+
+    Returns
+    -------
+    callable
+        Says that Qt has started: from then on a fatal message aborts.
+    """
     from PyQt6.QtCore import QMessageLogContext, QtMsgType, qInstallMessageHandler
+
+    said: list[str] = []
+    starting = [explain]
 
     def handle(kind: QtMsgType, _context: QMessageLogContext, text: str | None) -> None:
         logger.info("Qt: %s", text)
-        if kind == QtMsgType.QtFatalMsg and sys.stderr is not None:
-            sys.stderr.write(f"{text}\n")
+        if kind != QtMsgType.QtFatalMsg:
+            if starting[0] is not None:
+                said.append(text or "")
+            return
+        words = text or "" if starting[0] is None else starting[0](text or "", said)
+        if sys.stderr is not None:
+            sys.stderr.write(f"convscope: {words}\n")
+            sys.stderr.flush()
+        if starting[0] is not None:
+            os._exit(2)
 
     qInstallMessageHandler(handle)
+
+    def started() -> None:
+        starting[0] = None
+        said.clear()
+
+    return started
 
 
 def seen() -> int:

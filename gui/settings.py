@@ -12,6 +12,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from engine.errors import FormatError
+from engine.io.files import check_writable, write_whole
+
 VERSION = 1
 LONGEST_RECENT = 9
 
@@ -73,7 +76,7 @@ def settings_path() -> Path:
     from PyQt6.QtCore import QStandardPaths
 
     place = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.GenericConfigLocation)
-    return Path(place or Path.home()) / "convscope" / "settings.json"
+    return Path(place or Path("~").expanduser()) / "convscope" / "settings.json"
 
 
 def read_settings(path: Path) -> tuple[Settings, str]:
@@ -83,16 +86,17 @@ def read_settings(path: Path) -> tuple[Settings, str]:
     -------
     settings : Settings
     problem : str
-        One sentence if defaults had to be taken, else empty.
+        One sentence if defaults had to be taken or nothing can be kept, else empty.
     """
     defaults = Settings()
-    if not path.exists():
-        return defaults, ""
+    lasting = _problem_of_writing(path)
     try:
+        if not path.exists():
+            return defaults, lasting
         stored = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(stored, dict) or stored.get("version") != VERSION:
             return defaults, f"{path} is of another version: default settings are used"
-        return Settings(**_checked(stored, defaults)), ""
+        return Settings(**_checked(stored, defaults)), lasting
     except (OSError, ValueError, TypeError) as error:
         return defaults, f"{path} cannot be read ({error}): default settings are used"
 
@@ -121,11 +125,34 @@ def write_settings(path: Path, settings: Settings) -> None:
 
     Raises
     ------
-    OSError
-        If the folder cannot be written.
+    FormatError
+        If it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
+    _make_folder(path)
     text = json.dumps({"version": VERSION, **asdict(settings)}, indent=2)
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, text.encode())
+
+
+def _problem_of_writing(path: Path) -> str:
+    """Return why settings could not be written now, in one sentence, else an empty text."""
+    try:
+        _make_folder(path)
+        check_writable(path)
+    except FormatError as error:
+        return f"Settings last until the window closes: {error}"
+    return ""
+
+
+def _make_folder(path: Path) -> None:
+    """Make the folder of the file.
+
+    Raises
+    ------
+    FormatError
+        If that is not possible.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise FormatError(f"{path}: its folder cannot be made ({reason})") from error

@@ -22,15 +22,13 @@ from PyQt6.QtWidgets import QLabel, QMainWindow, QMenu, QTabWidget, QVBoxLayout,
 
 from gui import layouts, theme
 from gui.actions import ACTIONS, MENUS, Action
+from gui.models.accepted import RUNS, picture_suffixes
 from gui.notifications import NotificationArea
 from gui.views.palette import CommandPalette
 from gui.views.panel import frame_sheet
 from gui.views.panel_set import PanelSet
 from gui.views.status_line import StatusLine
 from gui.views.toolbar import ToolBar
-
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".npy", ".npz")
-RUNS = (".safetensors",)
 
 
 class MainWindow(QMainWindow):
@@ -259,7 +257,7 @@ class MainWindow(QMainWindow):
         kinds = {Path(name).suffix.lower() for name in names if name}
         if kinds & set(RUNS):
             self.status.show_tasks("drop to open this run")
-        elif kinds & set(PICTURES):
+        elif kinds & set(picture_suffixes()):
             self.status.show_tasks("drop to use this picture as input")
         elif not (mime is not None and mime.hasImage()):
             self.status.show_tasks("drop a picture or a .safetensors run")

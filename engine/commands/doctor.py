@@ -94,21 +94,27 @@ def _processor() -> str:
 
 def _window() -> str:
     """Return whether Qt can be loaded and shown; asked in a process of its own."""
+    needs_display = sys.platform.startswith("linux") and "QT_QPA_PLATFORM" not in os.environ
+    has_display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    is_hidden = needs_display and not has_display
     # Not imported here: the engine stands without Qt, and a broken Qt may end its process.
-    code = "import PyQt6.QtWidgets, PyQt6.QtCore; print(PyQt6.QtCore.QT_VERSION_STR)"
+    code = (
+        "import PyQt6.QtCore, PyQt6.QtWidgets; app = PyQt6.QtWidgets.QApplication(['convscope']); "
+        "print(PyQt6.QtCore.QT_VERSION_STR)"
+    )
+    environment = os.environ | ({"QT_QPA_PLATFORM": "offscreen"} if is_hidden else {})
     try:
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=False,
-            timeout=WINDOW_TIMEOUT_S,
+            timeout=WINDOW_TIMEOUT_S, env=environment, errors="replace",
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"not available ({error})"
     if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        return f"not available ({lines[-1] if lines else f'status {done.returncode}'})"
-    needs_display = sys.platform.startswith("linux") and "QT_QPA_PLATFORM" not in os.environ
-    has_display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if needs_display and not has_display:
+        lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+        # Python says at the end what went wrong, Qt at the beginning.
+        return f"not available ({lines[-1 if 'Traceback' in done.stderr else 0]})"
+    if is_hidden:
         return f"Qt {done.stdout.strip()}, no display: only app --screenshot"
     return f"Qt {done.stdout.strip()}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -20,6 +21,10 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 
 class Interrupted(Exception):
     """Ctrl-C was pressed, or the process was asked to end; the text is the one line to print."""
+
+
+class Diverged(Exception):
+    """A training ended in NaN or Inf; the text is the one line to print."""
 
 
 class Output:
@@ -58,6 +63,16 @@ class Output:
         """Print an empty line and a heading."""
         self.console.print()
         self.console.print(Text(text, style="bold"))
+
+
+def memory_text(error: MemoryError) -> str:
+    """Return one sentence for a lack of memory, with how much was asked for where that is known."""
+    found = re.search(r"allocate ([\d.]+?)\.? ([KMGTPEZ]?i?B|bytes) for", str(error))
+    asked = f"{found[1]} {found[2]} were asked for at once" if found else "the machine has no more"
+    return (
+        f"not enough memory ({asked}); take a smaller --batch-size, smaller pictures or a smaller "
+        "net"
+    )
 
 
 def plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ from engine import Model, Scheduler, load
 from engine.commands.options import BUNDLED
 from engine.data import bundled
 from engine.errors import ConfigurationError, DataError, FormatError, ShapeError
+from engine.io.files import check_writable
 from engine.metrics import predictions
 from engine.ops.activation import Softmax
 from engine.typing import Array
@@ -34,22 +35,28 @@ def open_run(run: str, device: str = "auto", threads: int | None = None) -> Sche
     return load(run, device, threads)
 
 
-def check_output(path: Path | None, option: str = "--output") -> None:
+def check_output(path: Path | None, option: str = "--output", size: int = 0) -> None:
     """Refuse a place that nothing can be written to, before hours of work go there.
+
+    Parameters
+    ----------
+    path : Path or None
+    option : str
+        What the user called it.
+    size : int
+        Bytes that will be written, as far as that is known.
 
     Raises
     ------
     ConfigurationError
-        If its folder does not exist, or it is a folder itself.
+        If a file could not be written there now.
     """
     if path is None:
         return
-    if path.is_dir():
-        raise ConfigurationError(f"{option}: expected the path of a file, {path} is a folder")
-    if not path.parent.is_dir():
-        raise ConfigurationError(
-            f"{option}: the folder {path.parent} does not exist; make it, or choose another"
-        )
+    try:
+        check_writable(path, size)
+    except FormatError as error:
+        raise ConfigurationError(f"{option}: {error}") from error
 
 
 def check_classifier(model: Model, run: str) -> None:

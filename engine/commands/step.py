@@ -39,6 +39,14 @@ from engine.debug import Session, Stop
 from engine.errors import ConfigurationError, EngineError
 from engine.typing import PHASES
 
+try:
+    import termios
+except ImportError:  # Windows
+    TERMINAL_ERROR: type[Exception] = OSError
+else:
+    TERMINAL_ERROR = termios.error
+"""What comes where a terminal is gone, beside OSError."""
+
 BATCH = 8
 HELP = "n over  i into  o out  b back  r run  s stack  ? help  q leave"
 
@@ -200,12 +208,13 @@ def _walk(session: Session, material: Material, out: Output, keys: str | None) -
 
 
 def _from_keyboard() -> Iterator[str]:
-    """Yield keys as they are pressed; Ctrl-C and Ctrl-D leave."""
+    """Yield keys as they are pressed; Ctrl-C, Ctrl-D and a terminal that is gone leave."""
     while True:
         try:
-            yield typer.getchar()
-        except (EOFError, KeyboardInterrupt):
+            key = typer.getchar()
+        except (EOFError, KeyboardInterrupt, OSError, TERMINAL_ERROR):
             return
+        yield key
 
 
 def _press(session: Session, key: str, out: Output) -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from engine import Scheduler, save
+from engine import Scheduler
 from engine.commands.datasets import Data, read_data, tell
-from engine.commands.interrupt import on_interrupt
+from engine.commands.keeping import size_of_run
 from engine.commands.options import (
     Convolution,
     DataOption,
@@ -29,13 +27,12 @@ from engine.commands.options import (
     ThreadsOption,
     parse_size,
 )
-from engine.commands.output import Interrupted, Output, duration, percent, shape_text
-from engine.commands.progress import Reporter, reporter
+from engine.commands.output import Output, shape_text
 from engine.commands.runs import check_classifier, check_output, open_run
 from engine.commands.sources import table_of
+from engine.commands.training import carry_out
 from engine.data import DataLoader
 from engine.errors import ConfigurationError
-from engine.events import Compiling, EpochFinished, Event, FitFinished, FitStarted
 from engine.losses import CrossEntropyLoss
 from engine.optimizers import SGD
 from engine.schedules import CosineDecay
@@ -46,8 +43,6 @@ EPOCHS = 5
 BATCH_SIZE = 64
 LEARNING_RATE = 0.05
 MOMENTUM = 0.9
-SAVE_EVERY_S = 2.0
-"""A run is saved after an epoch if so much time has passed; always at its end."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +71,6 @@ class Plan:
         """Steps from here to the end."""
         at = self.scheduler
         return (self.epochs - at.epoch) * len(self.loader) - at.batch
-
-
-class _Left(Exception):
-    """Leaves `fit` from within a listener, before the first step."""
 
 
 def train(
@@ -168,8 +159,9 @@ def train(
         )
         scheduler = Scheduler(net, CrossEntropyLoss(), SGD(rate, momentum=MOMENTUM))
         plan = Plan(scheduler, loader, sets, total, model or MODEL)
+    check_output(output, size=size_of_run(plan.scheduler, plan.steps_left))
     _announce(plan, out, data)
-    _carry_out(plan, out, output)
+    carry_out(plan, out, output)
 
 
 def _resumed(
@@ -200,7 +192,7 @@ def _resumed(
         raise ConfigurationError(
             f"--epochs: how many epochs {run} shall have in all is not known; give it"
         )
-    if total * batches <= scheduler.global_step:
+    if total <= scheduler.epoch:
         raise ConfigurationError(
             f"--epochs: {run} has been trained for {scheduler.epoch} epochs already; expected more "
             f"than that in all, received {total}"
@@ -246,118 +238,3 @@ def _announce(plan: Plan, out: Output, source: str) -> None:
     tell(replace(found, notes=notes), out)
     if scheduler.global_step:
         out.line(f"goes on at epoch {scheduler.epoch + 1}, batch {scheduler.batch}")
-
-
-class _Watcher:
-    """Listens to a run: shows it, saves it now and then, and ends it when that is asked for.
-
-    Parameters
-    ----------
-    scheduler : Scheduler
-    report : Reporter
-    target : Path or None
-        Where to save.
-
-    Attributes
-    ----------
-    reason : str
-        Why `fit` ended.
-    """
-
-    def __init__(self, scheduler: Scheduler, report: Reporter, target: Path | None) -> None:
-        self.scheduler, self.report, self.target = scheduler, report, target
-        self.asked = False
-        self.reason = "stopped"
-        self._saved = time.monotonic()
-
-    def interrupt(self) -> None:
-        """Ask the run to end after the step it is in."""
-        self.asked = True
-        self.scheduler.stop()
-
-    def __call__(self, event: Event) -> None:
-        """Take an event of the scheduler."""
-        self.report(event)
-        if isinstance(event, FitFinished):
-            self.reason = event.reason
-        elif isinstance(event, EpochFinished) and self.target is not None:
-            if time.monotonic() - self._saved > SAVE_EVERY_S:
-                save(self.scheduler, self.target)
-                self._saved = time.monotonic()
-        elif isinstance(event, FitStarted) and self.asked:
-            self.scheduler.stop()  # `fit` forgets at its start what was asked before
-        elif isinstance(event, Compiling) and self.asked:
-            raise _Left
-
-
-def _carry_out(plan: Plan, out: Output, target: Path | None) -> None:
-    """Train, save, and say how it went.
-
-    Raises
-    ------
-    Interrupted
-        If somebody wanted it to end earlier; the run is saved then.
-    """
-    scheduler = plan.scheduler
-    report = reporter(out, plan.epochs)
-    watcher = _Watcher(scheduler, report, target)
-    end = scheduler.listen(watcher)
-    begin = time.perf_counter()
-    try:
-        with on_interrupt(watcher.interrupt), report:
-            try:
-                with contextlib.suppress(_Left):
-                    scheduler.fit(
-                        plan.loader, epochs=plan.epochs - scheduler.epoch, validation=plan.data.test
-                    )
-            except KeyboardInterrupt:
-                raise Interrupted("interrupted twice: left at once, without saving") from None
-            if target is not None:
-                save(scheduler, target)
-            if watcher.reason != "finished":
-                _leave(scheduler, out, target)
-    finally:
-        end()
-    _conclude(plan, out, target, time.perf_counter() - begin)
-
-
-def _leave(scheduler: Scheduler, out: Output, target: Path | None) -> None:
-    """Raise what ends the command before the run is finished."""
-    place = f"epoch {scheduler.epoch + 1}, batch {scheduler.batch}"
-    out.json(
-        event="stopped",
-        epoch=scheduler.epoch,
-        batch=scheduler.batch,
-        steps=scheduler.global_step,
-        output=target,
-    )
-    if target is None:
-        raise Interrupted(f"interrupted at {place}; not saved, because there is no --output")
-    raise Interrupted(
-        f"interrupted at {place}; saved, go on with: convscope train --resume {target} --output "
-        f"{target}"
-    )
-
-
-def _conclude(plan: Plan, out: Output, target: Path | None, seconds: float) -> None:
-    history = plan.scheduler.history
-    accuracy = history.accuracies[-1] if history.accuracies else math.nan
-    loss = history.validations[-1] if history.validations else math.nan
-    out.json(
-        event="end",
-        accuracy=accuracy,
-        loss=loss,
-        epochs=plan.epochs,
-        steps=plan.scheduler.global_step,
-        seconds=round(seconds, 3),
-        output=target,
-    )
-    out.line(
-        f"test accuracy {percent(accuracy)}, test loss {loss:.4f} after {plan.epochs} "
-        f"epoch{'s' * (plan.epochs != 1)}, {duration(seconds)}",
-        style="bold",
-    )
-    if target is not None:
-        out.line(f"saved to {target}", fold=False)
-    else:
-        out.line("not saved; --output FILE would")

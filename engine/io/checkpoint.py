@@ -24,6 +24,7 @@ from engine.errors import FormatError, StateError, shown
 from engine.history import History
 from engine.io.architecture import model_from_data, model_to_data
 from engine.io.files import write_whole
+from engine.io.recognise import read_run
 from engine.io.watching import PREFIX, best_tensors, kept, watch_from_data, watch_to_data
 from engine.losses import CrossEntropyLoss, Loss
 from engine.model import Model
@@ -148,7 +149,7 @@ def load(
         If an argument is of the wrong kind, or there is no such device.
     """
     target = arguments.path("load path", path)
-    content = _read(target)
+    content = read_run(target)
     data, tensors = _parse(target, content)
     try:
         model = model_from_data(data["model"], device, threads)
@@ -173,13 +174,6 @@ def load(
         scheduler.watch = watch_from_data(data["early_stopping"], scheduler.capture())
     _fill(target, scheduler, tensors, "optimizer" in data)
     return scheduler
-
-
-def _read(target: Path) -> bytes:
-    try:
-        return target.read_bytes()
-    except OSError as error:
-        raise FormatError(f"{target}: cannot be read ({error.strerror or error})") from error
 
 
 def _parse(target: Path, content: bytes) -> tuple[dict[str, Any], dict[str, Array]]:

@@ -8,10 +8,11 @@ from typing import Protocol
 from PyQt6.QtGui import QPixmap
 from PyQt6.QtWidgets import QFileDialog, QWidget
 
+from engine.errors import FormatError
 from gui.controllers.desk import Desk
+from gui.models.accepted import run_filter
 from gui.models.snapshot import RunInfo
-
-RUN_FILTER = "Convscope runs (*.safetensors)"
+from gui.saving import save_png
 
 
 class FileWindow(Protocol):
@@ -61,14 +62,14 @@ class Files:
     def ask_run(self) -> None:
         """Ask for a run file."""
         folder = self._desk.settings.folders.get("run", "")
-        path, _ = QFileDialog.getOpenFileName(self._desk.window, "Open run", folder, RUN_FILTER)
+        path, _ = QFileDialog.getOpenFileName(self._desk.window, "Open run", folder, run_filter())
         if path:
             self.open_run(path)
 
     def ask_save(self) -> None:
         """Ask where the run shall be saved."""
         folder = self._desk.settings.folders.get("run", "")
-        path, _ = QFileDialog.getSaveFileName(self._desk.window, "Save run", folder, RUN_FILTER)
+        path, _ = QFileDialog.getSaveFileName(self._desk.window, "Save run", folder, run_filter())
         if path:
             self._desk.settings.folders["run"] = str(Path(path).parent)
             self._desk.worker.submit("save_run", with_suffix(path, ".safetensors"))
@@ -112,7 +113,9 @@ class Files:
         picture = QPixmap(panel.size() * scale)
         picture.setDevicePixelRatio(scale)
         panel.render(picture)
-        if picture.save(path):
-            self._desk.notify("info", f"{Path(path).name} is written.", "")
+        try:
+            save_png(picture, path)
+        except FormatError as error:
+            self._desk.notify("warning", str(error), "")
         else:
-            self._desk.notify("warning", f"{path} cannot be written; choose another folder.", "")
+            self._desk.notify("info", f"{Path(path).name} is written.", "")

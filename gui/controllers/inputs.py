@@ -11,11 +11,10 @@ from PyQt6.QtGui import QGuiApplication, QImage, QPainter, QUndoCommand
 from PyQt6.QtWidgets import QFileDialog
 
 from gui.controllers.desk import Desk
+from gui.models.accepted import RUNS, picture_filter
 from gui.models.layout import Array
 from gui.models.snapshot import RunInfo
 from gui.widgets.digit_canvas import DigitCanvas
-
-PICTURES = "Pictures (*.png *.jpg *.jpeg *.bmp *.gif *.webp *.npy *.npz)"
 
 
 class StrokeCommand(QUndoCommand):
@@ -109,7 +108,7 @@ class Inputs:
         """Ask for a picture file."""
         settings = self._desk.settings
         path, _ = QFileDialog.getOpenFileName(
-            self._desk.window, "Open picture", settings.folders.get("image", ""), PICTURES
+            self._desk.window, "Open picture", settings.folders.get("image", ""), picture_filter()
         )
         if path:
             settings.folders["image"] = str(Path(path).parent)
@@ -137,7 +136,7 @@ class Inputs:
         if not isinstance(paths, list) or not paths:
             return
         path = str(paths[0])
-        if path.lower().endswith(".safetensors"):
+        if path.lower().endswith(RUNS):
             self.open_run(path)
         else:
             self._send("open_image", path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 from pathlib import Path
 
 import numpy as np
@@ -150,12 +151,14 @@ class EngineBench(SteppingCommands):
     def do_export_npy(self, path: str, layer: str, tensor: str) -> None:
         """Write the exact numbers of a tensor."""
         from engine.errors import StateError
+        from engine.io.files import write_whole
 
         array, _, _ = self._open().debuggee.read(layer, tensor)
         if array is None:
             raise StateError(f"{layer}.{tensor} is not computed yet; run to it first")
-        with Path(path).open("wb") as file:
-            np.save(file, array, allow_pickle=False)
+        content = io.BytesIO()
+        np.save(content, array, allow_pickle=False)
+        write_whole(path, content.getvalue())
         self._outlets.notices.put(Notice("info", f"{Path(path).name} is written."))
 
     def do_set_speed(self, speed: float) -> None:

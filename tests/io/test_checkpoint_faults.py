@@ -250,8 +250,7 @@ for turn in range(rounds):
     if not values <= {float(done), float(done + 1)} or len(values) != 1:
         sys.exit(f"round {turn}: finished {done}, file holds {values}")
     done = int(max(values))
-save(scheduler, path)
-print(done, len(list(folder.iterdir())))
+print(done)
 """
 
 
@@ -270,9 +269,9 @@ def test_a_process_killed_while_saving_leaves_the_last_file_or_the_one_before(
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    saves, files = map(int, done.stdout.split())
-    assert saves >= 40
-    assert files == 1, "stale temporary files are swept"
+    assert int(done.stdout) >= 40
+    save(tiny_scheduler(), tmp_path / "run.safetensors")
+    assert len(list(tmp_path.iterdir())) == 1, "stale temporary files are swept by the next process"
 
 
 def test_resuming_needs_no_more_than_the_file(run_file: bytes, tmp_path: Path) -> None:

@@ -48,6 +48,13 @@ class CommandLine:
         assert (result.status, result.err) == (0, "")
         return result
 
+    def wrong_after_start(self, *words: object) -> str:
+        """Run a command that fails after it has begun to tell; return its one line."""
+        result = self(*words)
+        assert result.status == 2, result
+        assert result.err.count("\n") == 1
+        return result.err.strip()
+
     def wrong(self, *words: object) -> str:
         """Run a command that must be refused; return its one line."""
         result = self(*words)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,25 @@ from engine.losses import CrossEntropyLoss
 from engine.optimizers import SGD
 from engine.zoo import digits_cnn
 from tests.unit.cli_tools import CommandLine, digits
+
+
+@pytest.fixture(autouse=True)
+def usual_signals() -> Iterator[None]:
+    """Let signals do what they do in a terminal.
+
+    Under nohup, and in a job that a shell has put into the background, SIGHUP or SIGINT is ignored,
+    and what is ignored is inherited by every process that a test starts.
+    """
+    usual = {"SIGINT": signal.default_int_handler, "SIGTERM": signal.SIG_DFL}
+    usual |= dict.fromkeys(("SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"), signal.SIG_DFL)
+    before = {}
+    for name, handler in usual.items():
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+            before[number] = signal.signal(number, handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

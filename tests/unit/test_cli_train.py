@@ -6,16 +6,21 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engine import load, save
+from engine.commands.interrupt import on_interrupt
 from engine.commands.output import Interrupted
 from engine.commands.progress import BarReporter, LineReporter
-from engine.data import load_mnist_split
-from engine.events import Compiling, EpochFinished, StepFinished
+from engine.data import DataLoader, load_mnist_split
+from engine.device import most_threads
+from engine.errors import DataError
+from engine.events import Compiling, EpochFinished, EvaluationProgress, StepFinished
+from engine.optimizers import SGD
 from tests.building import bits_of
 from tests.unit.cli_tools import TRAIN, CommandLine
 
@@ -125,6 +130,22 @@ def test_people_get_a_line_for_each_epoch(convscope: CommandLine, digits_npz: Pa
     assert "not saved" in convscope.good("train", *NET, "--data", digits_npz, "--epochs", 1).out
 
 
+def test_signals_that_come_while_a_lock_is_held_do_no_harm():
+    """A handler that took the lock its own thread holds would wait for ever."""
+    stop = threading.Event()
+
+    def call() -> None:
+        stop.set()
+
+    with on_interrupt(call, lambda: None) as seen:
+        with stop._cond:  # type: ignore[attr-defined]
+            for _ in range(3):
+                signal.raise_signal(signal.SIGINT)
+            assert not stop.is_set()
+        assert stop.wait(10)
+    assert seen == [signal.SIGINT] * 3
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends processes no signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_goes_on_bit_for_bit(
@@ -195,19 +216,241 @@ def test_interrupting_while_kernels_are_prepared_leaves_before_the_first_step(
     assert "interrupted at epoch 1, batch 0; saved" in result.err
 
 
-def test_interrupting_twice_leaves_at_once(
+def test_interrupting_again_and_again_saves_a_whole_step_all_the_same(
     convscope: CommandLine, digits_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def press(self: LineReporter, event: object) -> None:
         if isinstance(event, StepFinished):
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGTERM)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+                signal.raise_signal(number)
 
     monkeypatch.setattr(LineReporter, "__call__", press)
     path = tmp_path / "run.safetensors"
-    result = convscope("train", *NET, "--data", digits_npz, "--output", path)
-    assert (result.status, path.exists()) == (130, False)
-    assert result.err == "convscope: interrupted twice: left at once, without saving\n"
+    words = ("train", *NET, "--data", digits_npz, "--output", path)
+    result = convscope(*words)
+    assert (result.status, load(path).global_step) == (130, 1)
+    assert "interrupted at epoch 1, batch 1; saved, go on with" in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_interrupting_twice_leaves_a_measurement_which_is_made_again(
+    convscope: CommandLine, digits_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The second Ctrl-C does not wait for the test set, and no figure of the history is missing."""
+    pressed: list[int] = []
+    original = LineReporter.__call__
+
+    def press(self: LineReporter, event: object) -> None:
+        if isinstance(event, EvaluationProgress) and len(pressed) < 4:
+            pressed.append(event.done)
+            signal.raise_signal(signal.SIGINT)
+        original(self, event)  # type: ignore[arg-type]
+
+    straight, cut = tmp_path / "straight.safetensors", tmp_path / "cut.safetensors"
+    words = ("train", *NET, "--data", digits_npz, "--epochs", 2)
+    convscope.good(*words, "--output", straight)
+    monkeypatch.setattr("engine.scheduler.PREDICT_BATCH", 16)
+    monkeypatch.setattr(LineReporter, "__call__", press)
+    result = convscope(*words, "--output", cut)
+    assert (result.status, pressed) == (130, [16, 32])
+    assert f"interrupted at epoch 1, batch {BATCHES}; saved" in result.err
+    run = load(cut)
+    assert (run.epoch, run.batch, run.global_step) == (0, BATCHES, BATCHES)
+    assert (run.history.epochs, run.history.validations) == ([], [])
+    monkeypatch.undo()
+    resumed = ("train", "--resume", cut, "--data", digits_npz, "--batch-size", 32, "--output", cut)
+    convscope.good(*resumed)
+    assert bits_of(load(cut).model) == bits_of(load(straight).model)
+    assert load(cut).history == load(straight).history
+
+
+def test_interrupting_before_the_first_step_keeps_the_file_that_is_there(
+    convscope: CommandLine, digits_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "run.safetensors"
+    words = ("train", *NET, "--data", digits_npz, "--output", path, "--epochs", 1)
+    convscope.good(*words)
+    before = path.read_bytes()
+    original = LineReporter.__call__
+
+    def press(self: LineReporter, event: object) -> None:
+        if isinstance(event, Compiling) and event.number == 0:
+            signal.raise_signal(signal.SIGINT)
+        original(self, event)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(LineReporter, "__call__", press)
+    result = convscope(*words, "--seed", 5)
+    assert result.status == 130
+    assert "before a step was made" in result.err
+    assert path.read_bytes() == before
+
+
+# --- what else may come between -----------------------------------------------------------------
+
+BREAKS = ("--learning-rate", "1e30")
+
+
+def test_a_training_that_ends_in_nan_never_replaces_weights_that_work(
+    convscope: CommandLine, digits_npz: Path, tmp_path: Path
+):
+    path, broken = tmp_path / "run.safetensors", tmp_path / "run.nan.safetensors"
+    words = ("train", *NET, "--data", digits_npz, "--output", path, "--epochs", 3)
+    convscope.good(*words)
+    before = path.read_bytes()
+    result = convscope(*words, *BREAKS)
+    assert result.status == 3
+    assert result.err.count("\n") == 1
+    assert "the loss became" in result.err
+    assert "e+29 may help" in result.err
+    assert f"no epoch ended well, {path} was not written" in result.err
+    assert f"{broken} has the broken weights" in result.err
+    assert path.read_bytes() == before
+    run = load(broken)
+    assert not all(np.isfinite(p.value).all() for p in run.model.parameters.values())
+    assert run.global_step < 3 * BATCHES  # it does not train on with NaN
+    last = convscope(*words, *BREAKS, "--json").objects[-1]
+    assert (last["event"], last["output"], last["broken"]) == ("diverged", None, str(broken))
+    without = convscope(*words[:-4], "--epochs", 3, *BREAKS)
+    assert (without.status, without.err.count("not saved, because there is no --output")) == (3, 1)
+
+
+def test_the_last_epoch_that_ended_well_is_saved(
+    convscope: CommandLine, digits_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path, straight = tmp_path / "run.safetensors", tmp_path / "straight.safetensors"
+    words = ["train", *NET, "--data", digits_npz, "--epochs", 3]
+    at = {"step": 2 * BATCHES + 2}
+    original = SGD.rates
+
+    def rates(self: SGD, step: int, updates: int | None = None) -> object:
+        usual = original(self, step, updates)
+        return tuple(rate * (1e30 if step == at["step"] else 1) for rate in usual)
+
+    monkeypatch.setattr(SGD, "rates", rates)
+    result = convscope(*words, "--output", path)
+    assert result.status == 3, result
+    assert f"at epoch 3, batch {3}" in result.err
+    assert f"{path} has the run as it was after epoch 2" in result.err
+    run = load(path)
+    assert (run.epoch, run.batch, run.global_step) == (2, 0, 2 * BATCHES)
+    assert len(run.history.steps) == 2 * BATCHES
+    at["step"] = -1
+    convscope.good("train", "--resume", path, *words[3:], "--output", path)
+    convscope.good(*words, "--output", straight)
+    assert bits_of(load(path).model) == bits_of(load(straight).model)
+
+
+@pytest.mark.parametrize("error", [DataError("a damaged one"), OSError(5, "I/O"), MemoryError])
+def test_an_error_in_the_midst_saves_what_there_is(
+    convscope: CommandLine,
+    digits_npz: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+):
+    original = DataLoader.batch
+
+    def batch(self: DataLoader, epoch: int, number: int) -> object:
+        if (epoch, number) == (1, 2):
+            raise error
+        return original(self, epoch, number)
+
+    monkeypatch.setattr(DataLoader, "batch", batch)
+    path = tmp_path / "run.safetensors"
+    result = convscope("train", *NET, "--data", digits_npz, "--epochs", 3, "--output", path)
+    assert (result.status, result.err.count("\n")) == (2, 1)
+    assert f"the run was saved as it was at epoch 2, batch 2, to {path}" in result.err
+    assert load(path).global_step == BATCHES + 2
+
+
+def test_a_bug_in_the_midst_saves_too(
+    convscope: CommandLine, digits_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(self: LineReporter, event: EpochFinished) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(LineReporter, "epoch", fail)
+    path = tmp_path / "run.safetensors"
+    result = convscope("train", *NET, "--data", digits_npz, "--epochs", 3, "--output", path)
+    assert result.status == 1
+    assert "unexpected ZeroDivisionError: a bug" in result.err
+    assert f"saved to {path}" in result.out
+    assert load(path).global_step == BATCHES
+
+
+def test_a_place_that_is_lost_on_the_way_costs_nothing(
+    convscope: CommandLine, digits_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The folder is removed while the run goes on: it is told, and the run is saved elsewhere."""
+    folder, here = tmp_path / "runs", tmp_path / "here"
+    folder.mkdir()
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr("engine.commands.keeping.SAVE_EVERY_S", 0.0)
+    original = LineReporter.epoch
+
+    def remove(self: LineReporter, event: EpochFinished) -> None:
+        if event.epoch == 1:
+            (folder / "run.safetensors").unlink()
+            folder.rmdir()
+        original(self, event)
+
+    monkeypatch.setattr(LineReporter, "epoch", remove)
+    words = ("train", *NET, "--data", digits_npz, "--epochs", 3)
+    result = convscope(*words, "--output", folder / "run.safetensors")
+    assert (result.status, result.err.count("\n")) == (2, 1)
+    (rescued,) = here.iterdir()
+    assert f"the run was saved to {rescued} instead" in result.err
+    assert "does not exist" in result.err
+    assert "not saved now" in result.out
+    assert load(rescued).global_step == 3 * BATCHES
+
+
+def test_room_for_the_run_is_asked_for_before_it_is_trained(
+    convscope: CommandLine, digits_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[int] = []
+
+    def reserve(handle: int, folder: Path, size: int) -> None:
+        asked.append(size)
+        if size:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("engine.io.files._reserve", reserve)
+    path = tmp_path / "run.safetensors"
+    message = convscope.wrong("train", *NET, "--data", digits_npz, "--epochs", 2, "--output", path)
+    assert "--output" in message
+    assert f"No space left on device); {asked[-1]:,} bytes are needed" in message
+    monkeypatch.undo()
+    convscope.good("train", *NET, "--data", digits_npz, "--epochs", 2, "--output", path)
+    assert path.stat().st_size <= asked[-1] < path.stat().st_size + 100_000
+
+
+def test_a_lack_of_memory_is_one_sentence_with_how_much(
+    convscope: CommandLine, digits_npz: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def batch(self: DataLoader, epoch: int, number: int) -> object:
+        return np.empty((2**50,), np.float32), None
+
+    monkeypatch.setattr(DataLoader, "batch", batch)
+    message = convscope.wrong_after_start("train", *NET, "--data", digits_npz)
+    assert message.startswith(
+        "convscope: not enough memory (4.00 PiB were asked for at once); take"
+    )
+
+
+@pytest.mark.parametrize("wish", ["1000", "0", "-1", "many", "9" * 30, "²"])
+def test_a_senseless_number_of_threads_in_the_environment_is_named(
+    convscope: CommandLine, run_file: Path, monkeypatch: pytest.MonkeyPatch, wish: str
+):
+    monkeypatch.setenv("CONVSCOPE_THREADS", wish)
+    message = convscope.wrong("info", run_file)
+    assert f"CONVSCOPE_THREADS: expected 1 to {most_threads()} threads, received {wish}" in message
+    monkeypatch.setenv("CONVSCOPE_THREADS", "1")
+    convscope.good("info", run_file)
+    assert f"received {most_threads() + 1}" in convscope.wrong(
+        "info", run_file, "--threads", most_threads() + 1
+    )
 
 
 def test_a_run_is_saved_after_epochs_too(
@@ -225,7 +468,7 @@ def test_a_run_is_saved_after_epochs_too(
     convscope.good(*words)
     assert found == [0, 0, 0]
     path.unlink()
-    monkeypatch.setattr("engine.commands.train.SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr("engine.commands.keeping.SAVE_EVERY_S", 0.0)
     convscope.good(*words)
     assert found[3:] == [0, 1, 2]
 
