@@ -544,3 +544,16 @@ def test_interrupted_is_no_error_of_the_engine():
     from engine.errors import EngineError
 
     assert not issubclass(Interrupted, EngineError)
+
+
+def test_a_training_that_ends_in_nan_is_told(convscope: CommandLine, digits_npz: Path):
+    words = ("train", *NET, "--data", digits_npz, "--epochs", 2, "--learning-rate", 1e30)
+    lines = convscope(*words, "--json").objects
+    (note,) = (line for line in lines if line["event"] == "note")
+    assert note["diverged"]
+    assert "the training ends in nan: so is the loss since step" in note["note"]
+    epochs = [line for line in lines if line["event"] == "epoch"]
+    assert all("the scores of 60 samples are NaN" in epoch["note"] for epoch in epochs)
+    text = " ".join(convscope(*words).out.split())
+    assert "find where it begins with the breakpoint any_nonfinite" in text
+    assert "which is never right; the first is sample 0" in text
