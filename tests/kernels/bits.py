@@ -267,9 +267,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--record", action="store_true")
     chosen = parser.parse_args(arguments)
     names = [name for name in CASES if chosen.only in name]
-    found = {
-        threads: {name: CASES[name](threads) for name in names} for threads in chosen.threads
-    }
+    found = {threads: {name: CASES[name](threads) for name in names} for threads in chosen.threads}
     if chosen.record:
         text = json.dumps(found[chosen.threads[0]], indent=1)
         FILE.write_text(text + "\n", encoding="utf-8")

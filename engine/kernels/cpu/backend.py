@@ -28,6 +28,7 @@ from engine.kernels.cpu._team import (
     available_threads,
 )
 from engine.kernels.cpu._tile import PANEL_BYTES, SLACK_BYTES
+from engine.kernels.cpu._width import check_width, describe_width
 from engine.kernels.launch import (
     Arena,
     Backend,
@@ -300,6 +301,7 @@ class CpuBackend(Backend):
     fuses = True
 
     def __init__(self, threads: int | None = None) -> None:
+        check_width()
         self.team = Team(threads or available_threads())
         self._scratch, self._work = thread_memory(self.team.threads)
 
@@ -380,8 +382,9 @@ class CpuBackend(Backend):
         return all_kernels()[kernel].source
 
     def describe(self) -> str:
-        """Return device, threads and CPU in one line."""
+        """Return device, threads, CPU and width of vectors in one line."""
         import llvmlite.binding as llvm
 
         cpu, version = llvm.get_host_cpu_name(), numba.__version__
-        return f"cpu, {self.team.threads} threads, {cpu}, Numba {version}"
+        team = f"{self.team.threads} threads"
+        return f"cpu, {team}, {cpu}, {describe_width()}, Numba {version}"
