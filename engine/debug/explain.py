@@ -135,9 +135,8 @@ class Explainer:
         value, stages = explanation.value, list(explanation.stages[:-1])
         for name, parameter in regularized.items():
             if parameter.regularizer is not None:
-                weight = parameter.attached().to_inner(self._parameter_before(name))
-                penalty = parameter.regularizer.replayed(weight)
-                value = value + penalty
+                weight = self._parameter_before(name)
+                penalty, value = parameter.regularizer.replayed(weight, value)
                 kind = type(parameter.regularizer).__name__
                 stages.append(Stage(f"+ {kind} of {name}", float(penalty)))
         stages.append(Stage("= loss", float(value), "losses + penalties"))

@@ -73,7 +73,7 @@ def shared_sources() -> list[Path]:
     return [here.parent / f"{name}.py" for name in SHARED] + sorted(here.glob("_*.py"))
 
 
-SHARED = ("arithmetic", "intrinsics", "scalar", "settings", "types")
+SHARED = ("arithmetic", "functions", "intrinsics", "scalar", "settings", "types")
 """Modules beside this package whose code is compiled into kernels."""
 
 

@@ -15,7 +15,6 @@ from numba.core import cgutils
 
 from engine.kernels.cpu._width import VECTOR_BYTES
 
-
 PANEL_BYTES = 2 * VECTOR_BYTES
 """A panel of lanes: two vectors."""
 ROWS = 8 if VECTOR_BYTES == 64 else 6

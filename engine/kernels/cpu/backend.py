@@ -42,7 +42,7 @@ from engine.kernels.launch import (
     is_alive,
     offsets,
 )
-from engine.kernels.types import view_for
+from engine.kernels.types import typed_settings, view_for
 from engine.typing import Array, Shape
 
 ALIGNMENT = 64
@@ -241,6 +241,7 @@ class CpuExecutable(Executable):
         work: int = 0,
     ) -> None:
         self._kernels, self._arguments, self._team = kernels, arguments, team
+        self._dtype = dtype
         self._watch_bytes = aligned(WATCH_BYTES)
         self._watch = self._watch_bytes.view(np.int64)
         self._shared = [0]
@@ -268,7 +269,7 @@ class CpuExecutable(Executable):
             if number < self._watch[STOP // 8]:
                 return False
             arrays, settings = self._arguments[number]
-            rest = () if settings is None else (settings,)
+            rest = () if settings is None else (typed_settings(settings, self._dtype),)
             with np.errstate(all="ignore"):
                 self._kernels[number](*arrays, *rest, 0, 1)
             self._watch[DONE // 8] = number + 1
