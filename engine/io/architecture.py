@@ -27,7 +27,12 @@ def model_to_data(model: Model) -> dict[str, Any]:
             frozen = [name for name, p in node.layer.parameters.items() if not p.trainable]
             written.append({**entry, "frozen": frozen})
         nodes.append(
-            {"name": node.name, "layer": layers[id(node.layer)], "inputs": list(node.inputs)}
+            {
+                "name": node.name,
+                "layer": layers[id(node.layer)],
+                "inputs": list(node.inputs),
+                "stream": node.layer.stream(node.name),
+            }
         )
     return {
         "layers": written,
@@ -69,7 +74,7 @@ def model_from_data(
             )
         else:
             nodes[name] = layers[entry["layer"]](*(nodes[source] for source in entry["inputs"]))
-    return Model(
+    model = Model(
         inputs=[nodes[name] for name in data["inputs"]],
         outputs=[nodes[name] for name in data["outputs"]],
         seed=data["seed"],
@@ -78,3 +83,9 @@ def model_from_data(
         device=device,
         threads=threads,
     )
+    # A run that was written before streams were, and one whose nodes have got new names, go on as
+    # they began: then the number of a node was its stream.
+    for number, (node, entry) in enumerate(zip(model.nodes, data["nodes"], strict=True)):
+        if node.layer is not None:
+            node.layer.streams[node.name] = int(entry.get("stream", number))
+    return model
