@@ -1,9 +1,9 @@
-"""Powers and cosines of Python's numbers, rounded correctly: the same on every system.
+"""Powers, cosines and logarithms of Python's numbers, rounded correctly: the same on every system.
 
-What `**` and `math.cos` give is up to the C library. Here whole numbers of Python's, as long as they
-need to be, stand for the digits, so the same comes out everywhere; and it is the nearest number to
-the exact result, unless that lies within a millionth of a millionth of a unit in the last place of
-the middle between two.
+What `**` and `math.cos` give is up to the C library. Here whole numbers of Python's, as long as
+they need to be, stand for the digits, so the same comes out everywhere; and it is the nearest
+number to the exact result, unless that lies within a millionth of a millionth of a unit in the last
+place of the middle between two.
 """
 
 from __future__ import annotations
@@ -74,6 +74,11 @@ def cosine(x: float) -> float:
     for _ in range(HALVINGS):
         result = (result * result >> FIXED_BITS - 1) - (1 << FIXED_BITS)
     return _as_float(result, -FIXED_BITS)
+
+
+def logarithm(x: float) -> float:
+    """Return the natural logarithm of a positive number, rounded to the nearest float64."""
+    return float(decimal.Context(prec=DIGITS).ln(decimal.Decimal(x)))
 
 
 def _as_float(digits: int, place: int) -> float:
