@@ -152,7 +152,7 @@ def _format_of(x: Any) -> _Format:
 
 def power_of_two(n: Any) -> Any:
     """Return 2 to the power of a float that holds a whole number: a normal number's exponent."""
-    return type(n)(2.0 ** int(n))
+    return type(n)(math.ldexp(1.0, int(n)))
 
 
 @emitted

@@ -7,8 +7,8 @@ plain Python, and where `explain` replays them. LLVM makes vector code of them.
 Each is a polynomial in a small rest of its argument (fits of our own at Chebyshev's points, 60
 digits, rounded). Of a float64 the parts that are rounded away are carried along, so that errors
 stay below 0.7 units in the last place for `exp` (0.8 where it is subnormal) and 0.95 for the
-others; of a float32 they stay below 0.95 for `log`, 1.2 for `exp`, and 2 for `tanh` and `log1p`. NaN, infinities, zeros of both
-signs, negative and subnormal numbers give what IEEE 754 recommends.
+others; of a float32 they stay below 0.95 for `log`, 1.2 for `exp`, and 2 for `tanh` and `log1p`.
+NaN, infinities, zeros of both signs, negative and subnormal numbers give what IEEE 754 recommends.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
 ``python -m tests.kernels.bits`` prints the hashes of all cases beside the recorded ones, with exit
 status 1 where one differs; ``--threads 1 5`` repeats that for teams of these sizes, ``--only TEXT``
-takes the cases with TEXT in their names, ``--json`` prints what was found as data, and ``--record``
-writes it to `bits.json`, which is done only when results shall change, with the reason in the
-change log. `CONVSCOPE_VECTOR_BYTES` and `NUMBA_CPU_NAME` choose other machine code.
+takes the cases with TEXT in their names, and ``--json`` prints what was found as data.
+`CONVSCOPE_VECTOR_BYTES` and `NUMBA_CPU_NAME` choose other machine code. ``--record new`` writes the
+hashes of cases that have none yet to `bits.json`; ``--record moved`` writes all, which is for
+results that shall change, with the reason in the change log.
 
 A case has four hashes: of the losses (penalties included), of the parameters, of the state (running
 statistics and moments), and of the outputs.
@@ -22,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from engine import Input, Model, Scheduler, zoo
+from engine import Input, Model, Scheduler, initializers, zoo
 from engine.data import DataLoader, Dataset
 from engine.layers import (
     Add,
@@ -193,6 +194,24 @@ def of_net(name: str, shape: tuple[int, ...], convolution: str, steps: int, thre
     return hashes(scheduler, x, history.loss)
 
 
+def initialized(dtype: str, threads: int) -> Hashes:
+    """Return the hashes of first values, from every rule that there is."""
+    rules = [getattr(initializers, name) for name in INITIALIZERS]
+    layers = [Conv2d(3, 3, 3, padding=1, initializer=rule()) for rule in rules[1:]]
+    wide = Conv2d(3, 4000, 1, initializer=rules[0]())
+    model = Model(
+        [*layers, wide],
+        input_shape=(3, 4, 4), seed=8, device="cpu", dtype=dtype, threads=threads,
+    )  # fmt: skip
+    x = numbers(10, (2, 3, 4, 4), dtype)
+    return {
+        "parameters": digest(p.value for p in model.parameters.values()),
+        "outputs": digest([model(x)]),
+    }
+
+
+INITIALIZERS = ("HeNormal", "HeUniform", "GlorotNormal", "GlorotUniform", "Normal", "Uniform")
+"""The first one fills a tensor so large that some numbers come from the normal curve's tail."""
 OPTIMIZERS: dict[str, Callable[[], Optimizer]] = {
     "sgd": lambda: SGD(0.1),
     "sgd nesterov with decay": lambda: SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
@@ -236,6 +255,7 @@ def _cases() -> dict[str, Callable[[int], Hashes]]:
     for dtype in ("float32", "float64"):
         for name in gallery.LAYERS:
             add(f"{name}, {dtype}", of_form, name, dtype)
+        add(f"initialisers, {dtype}", initialized, dtype)
         add(f"branching, {dtype}", branching, dtype)
         add(f"dropout of a layer used twice, {dtype}", dropped, dtype)
         for kind in (L1, L2):
@@ -264,13 +284,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, nargs="+", default=[2])
     parser.add_argument("--only", default="")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--record", action="store_true")
+    parser.add_argument("--record", choices=["new", "moved"])
     chosen = parser.parse_args(arguments)
     names = [name for name in CASES if chosen.only in name]
     found = {threads: {name: CASES[name](threads) for name in names} for threads in chosen.threads}
     if chosen.record:
-        text = json.dumps(found[chosen.threads[0]], indent=1)
-        FILE.write_text(text + "\n", encoding="utf-8")
+        now, then = found[chosen.threads[0]], recorded()
+        both = {**now, **then} if chosen.record == "new" else {**then, **now}
+        kept = {name: both[name] for name in CASES if name in both}
+        FILE.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
         return 0
     if chosen.json:
         sys.stdout.write(json.dumps(found) + "\n")
