@@ -82,7 +82,9 @@ def logarithm(x: float) -> float:
 
 
 def _as_float(digits: int, place: int) -> float:
-    """Return ``digits * 2 ** place``, rounded once; digits stay below 2^1024."""
+    """Return ``digits * 2 ** place``, rounded once; digits stay below 2^512."""
+    if place < -2000:  # less than half of the least number, as digits are at most POWER_BITS
+        return 0.0
     if place < -1074:
         # Among subnormal numbers a float has fewer digits: here one division does all rounding.
         return digits / (1 << -place)
