@@ -35,7 +35,7 @@ from numba.extending import lower_builtin, models, register_model, type_callable
 
 from engine.kernels.arithmetic import fma, like
 from engine.kernels.cpu._jit import FLAGS, KERNELS, Kernel
-from engine.kernels.cpu._tile import VECTOR_BYTES
+from engine.kernels.cpu._width import VECTOR_BYTES
 from engine.kernels.intrinsics import emitted
 
 

@@ -21,7 +21,7 @@ with_penalty = inline(scalar.with_penalty)
 @inline
 def _first_of(o: int, weight: Any, s: Penalty) -> int:
     """Return where the numbers of an output begin; see `engine.kernels.cpu.backend.PANELS`."""
-    lanes = PANEL_BYTES // weight.itemsize
+    lanes: int = PANEL_BYTES // weight.itemsize
     return o // lanes * s.taps * s.inputs * lanes + o % lanes
 
 
