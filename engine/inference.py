@@ -50,9 +50,9 @@ class Inference:
         parameters = [parameter.attached() for parameter in model.parameters.values()]
         self._lasting = {*parameters, *model.state.buffers.values()}
         launches: list[Launch] = []
-        for stream, node in enumerate(model.nodes):
+        for node in model.nodes:
             if node.layer is not None:
-                launches += self._lower(node, stream)
+                launches += self._lower(node)
         outputs = [self._tensors[name] for name in model.outputs]
         if backend.fuses:
             launches = collapsed(launches, outputs, self._arena)
@@ -75,7 +75,7 @@ class Inference:
         self._shared.add(buffer)
         return buffer
 
-    def _lower(self, node: ModelNode, stream: int) -> list[Launch]:
+    def _lower(self, node: ModelNode) -> list[Launch]:
         """Return the launches of a node; none if its output is its input."""
         layer, tensors = node.layer, self._tensors
         if layer is None:
@@ -97,7 +97,7 @@ class Inference:
             state=layer.state,
             training=False,
             counters=self._counters,
-            stream=stream,
+            stream=layer.stream(node.name),
             make_scratch=scratch,
             update_statistics=False,
             convolution=self._model.convolution,

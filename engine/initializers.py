@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from engine import arguments
+from engine import arguments, draws
 from engine.config import Configurable
 from engine.errors import ConfigurationError
 from engine.shapes import sizes
@@ -61,7 +61,7 @@ class HeNormal(_Initializer):
 
     def draw(self, shape: Shape, generator: np.random.Generator) -> Array:
         """Return the first value."""
-        return generator.standard_normal(shape) * math.sqrt(2 / fans(shape)[0])
+        return draws.normal(generator, shape) * math.sqrt(2 / fans(shape)[0])
 
 
 @dataclass
@@ -71,7 +71,7 @@ class HeUniform(_Initializer):
     def draw(self, shape: Shape, generator: np.random.Generator) -> Array:
         """Return the first value."""
         bound = math.sqrt(6 / fans(shape)[0])
-        return generator.uniform(-bound, bound, shape)
+        return draws.uniform(generator, -bound, bound, shape)
 
 
 @dataclass
@@ -80,7 +80,7 @@ class GlorotNormal(_Initializer):
 
     def draw(self, shape: Shape, generator: np.random.Generator) -> Array:
         """Return the first value."""
-        return generator.standard_normal(shape) * math.sqrt(2 / sum(fans(shape)))
+        return draws.normal(generator, shape) * math.sqrt(2 / sum(fans(shape)))
 
 
 @dataclass
@@ -90,7 +90,7 @@ class GlorotUniform(_Initializer):
     def draw(self, shape: Shape, generator: np.random.Generator) -> Array:
         """Return the first value."""
         bound = math.sqrt(6 / sum(fans(shape)))
-        return generator.uniform(-bound, bound, shape)
+        return draws.uniform(generator, -bound, bound, shape)
 
 
 @dataclass
@@ -112,7 +112,7 @@ class Normal(_Initializer):
 
     def draw(self, shape: Shape, generator: np.random.Generator) -> Array:
         """Return the first value."""
-        return generator.normal(self.mean, self.std, shape)
+        return self.mean + self.std * draws.normal(generator, shape)
 
 
 @dataclass
@@ -139,7 +139,7 @@ class Uniform(_Initializer):
 
     def draw(self, shape: Shape, generator: np.random.Generator) -> Array:
         """Return the first value."""
-        return generator.uniform(self.low, self.high, shape)
+        return draws.uniform(generator, self.low, self.high, shape)
 
 
 @dataclass

@@ -360,6 +360,9 @@ class Model(config.Sealed):
                 threads=self._threads,
                 convolution=self.convolution,
             )
+            for node, copied in zip(self.nodes, copy.nodes, strict=True):
+                if node.layer is not None and copied.layer is not None:
+                    copied.layer.keep_stream(copied.name, node.layer.stream(node.name))
             for name, parameter in self.parameters.items():
                 copy.parameters[name].attached().write(parameter.attached().read())
             for name, buffer in self.state.buffers.items():

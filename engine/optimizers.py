@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from engine import arguments
+from engine import arguments, rounded
 from engine.config import Configurable
 from engine.device import Buffer, Launch, replay
 from engine.errors import ConfigurationError
@@ -244,7 +244,7 @@ class Adam(Optimizer):
         """Return learning rate, bias-corrected step size, and root of the second correction."""
         rate = self.rate(step)
         made = step if updates is None else updates
-        first, second = (1 - beta ** (made + 1) for beta in self.betas)
+        first, second = (1 - rounded.power(beta, made + 1) for beta in self.betas)
         return rate, rate / first, math.sqrt(second)
 
     def update(

@@ -168,7 +168,7 @@ class Program:
         self._add("load", model.inputs[0], "load", ("output",), ())
         for name in model.inputs:
             self.producers[name] = 0
-        for stream, node in enumerate(model.nodes):
+        for node in model.nodes:
             if node.layer is None:
                 continue
             output = self._tensor(node.tensor, (self.batch, *node.output_shape))
@@ -180,7 +180,7 @@ class Program:
                 state=layer.state,
                 training=self.training,
                 counters=self.counters,
-                stream=stream,
+                stream=layer.stream(node.name),
                 make_scratch=self._scratch(node.name),
                 update_statistics=self.update_statistics,
                 convolution=self.convolution,

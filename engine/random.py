@@ -73,6 +73,11 @@ def generator(seed: SupportsIndex, consumer: str, *keys: int | str) -> np.random
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
 
 
+def stream_of(name: str) -> int:
+    """Return the number of the random stream that belongs to a name: the same in every run."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=4).digest(), "little")
+
+
 def _plain(key: int | str) -> int | str:
     """Return a NumPy integer as a Python one: their texts differ, their streams must not."""
     return key if isinstance(key, str) else arguments.whole("generator keys", key, most=None)

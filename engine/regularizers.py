@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from engine.config import Configurable
 from engine.device import Buffer, Launch, replay
 from engine.errors import shown
 from engine.kernels import scalar
-from engine.kernels.settings import Strength
-from engine.typing import Array, Scalar
+from engine.kernels.settings import Penalty, Strength
+from engine.typing import Array, Scalar, Shape
 
 
 @dataclass
@@ -47,21 +48,31 @@ class _Regularizer(Configurable):
         """Return the launch that adds the penalty's gradient."""
 
     @abstractmethod
-    def sizes(self, weight: Array) -> Array:
-        """Return what the penalty adds up: |w|, or w squared."""
+    def sums(self, rows: Array) -> Array:
+        """Return the sum of each row of a weight (outputs, numbers): of |w|, or of w squared."""
 
-    def replayed(self, weight: Array) -> Scalar:
-        """Return the penalty with the kernel's arithmetic, for `explain`.
+    def settings(self, shape: Shape) -> Penalty:
+        """Return what the kernel needs to know, for a weight of a public shape."""
+        return Penalty(self.strength, shape[0], shape[1], math.prod(shape[2:]))
+
+    def replayed(self, weight: Array, value: Scalar) -> tuple[Scalar, Scalar]:
+        """Return the penalty, and the loss value with it, with the kernel's arithmetic.
+
+        The weights of each output are summed in their public order (input, row, column), then the
+        sums in the order of outputs.
 
         Parameters
         ----------
         weight : array
-            In memory order, which is the order of the sum.
+            (out, in) or (out, in, kernel rows, kernel columns).
+        value : number
+            The loss value before.
         """
+        kind = weight.dtype.type
         with np.errstate(all="ignore"):
-            total = replay.sums(self.sizes(weight.ravel()))[-1]
-            penalty: Scalar = weight.dtype.type(self.strength) * total
-        return penalty
+            total = replay.sums(self.sums(weight.reshape(len(weight), -1)))[-1]
+            penalty: Scalar = kind(self.strength) * total
+        return penalty, replay.call(scalar.with_penalty, value, total, self.strength)
 
 
 Regularizer = _Regularizer
@@ -89,13 +100,14 @@ class L1(_Regularizer):
     function = staticmethod(scalar.l1_gradient)
     formula = "gradient + strength × sign(w)"
 
-    def sizes(self, weight: Array) -> Array:
-        """Return |w|."""
-        return np.abs(weight)
+    def sums(self, rows: Array) -> Array:
+        """Return the sum of |w| of each row."""
+        totals = replay.sums(np.abs(rows).ravel(), tuple(range(0, rows.size, rows.shape[1])))
+        return totals[rows.shape[1] - 1 :: rows.shape[1]]
 
     def penalty(self, weight: Buffer, value: Buffer) -> Launch:
         """Return the launch that adds the penalty to the loss value."""
-        return Launch("l1_penalty", (weight, value), Strength(self.strength))
+        return Launch("l1_penalty", (weight, value), self.settings(weight.shape))
 
     def gradient(self, weight: Buffer, grad_weight: Buffer) -> Launch:
         """Return the launch that adds the penalty's gradient."""
@@ -112,13 +124,15 @@ class L2(_Regularizer):
     function = staticmethod(scalar.l2_gradient)
     formula = "gradient + 2 × strength × w"
 
-    def sizes(self, weight: Array) -> Array:
-        """Return w squared."""
-        return np.asarray(weight * weight)
+    def sums(self, rows: Array) -> Array:
+        """Return the sum of w squared of each row."""
+        starts = tuple(range(0, rows.size, rows.shape[1]))
+        totals = replay.products(rows.ravel(), rows.ravel(), starts=starts)
+        return totals[rows.shape[1] - 1 :: rows.shape[1]]
 
     def penalty(self, weight: Buffer, value: Buffer) -> Launch:
         """Return the launch that adds the penalty to the loss value."""
-        return Launch("l2_penalty", (weight, value), Strength(self.strength))
+        return Launch("l2_penalty", (weight, value), self.settings(weight.shape))
 
     def gradient(self, weight: Buffer, grad_weight: Buffer) -> Launch:
         """Return the launch that adds the penalty's gradient."""

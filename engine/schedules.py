@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
-from engine import arguments
+from engine import arguments, rounded
 from engine.arguments import MOST_STEPS
 from engine.config import Configurable
 from engine.errors import ConfigurationError
@@ -101,7 +101,7 @@ class StepDecay(_Schedule):
 
     def at(self, step: int) -> float:
         """Return the rate."""
-        return self.start * self.factor ** (step // self.every)
+        return self.start * rounded.power(self.factor, step // self.every)
 
 
 @dataclass
@@ -125,7 +125,7 @@ class ExponentialDecay(_Schedule):
 
     def at(self, step: int) -> float:
         """Return the rate."""
-        return float(self.start * self.factor ** (step / self.every))
+        return self.start * rounded.power(self.factor, step / self.every)
 
 
 @dataclass
@@ -150,7 +150,8 @@ class CosineDecay(_Schedule):
     def at(self, step: int) -> float:
         """Return the rate."""
         share = min(step / self.steps, 1.0)
-        return self.end + (self.start - self.end) * (1 + math.cos(math.pi * share)) / 2
+        cosine = rounded.cosine(math.pi * share)
+        return self.end + (self.start - self.end) * (1 + cosine) / 2
 
 
 @dataclass

@@ -9,6 +9,7 @@ import numpy as np
 from engine import Model, Scheduler, load
 from engine.commands.options import BUNDLED
 from engine.data import bundled
+from engine.device import replay
 from engine.errors import ConfigurationError, DataError, FormatError, ShapeError
 from engine.io.files import check_writable
 from engine.metrics import predictions
@@ -80,7 +81,7 @@ def probabilities(model: Model, scores: Array) -> Array:
     layer = model.node(model.outputs[0]).layer
     if layer is not None and isinstance(layer.op, Softmax):
         return scores
-    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
+    shifted = replay.exponentials(scores - scores.max(axis=1, keepdims=True))
     share: Array = shifted / shifted.sum(axis=1, keepdims=True)
     return share
 

@@ -169,12 +169,10 @@ class Explainer:
         sources = list(explanation.sources)
         for name, parameter in regularized.items():
             if parameter.regularizer is not None:
-                before = self._parameter_before(name)
-                weight = parameter.attached().to_inner(before)
-                bad = np.argwhere(~np.isfinite(before))
-                sources.append(Operand(name, before[tuple(bad.T)], bad))
-                penalty = parameter.regularizer.replayed(weight)
-                value = value + penalty
+                weight = self._parameter_before(name)
+                bad = np.argwhere(~np.isfinite(weight))
+                sources.append(Operand(name, weight[tuple(bad.T)], bad))
+                penalty, value = parameter.regularizer.replayed(weight, value)
                 kind = type(parameter.regularizer).__name__
                 stages.append(Stage(f"+ {kind} of {name}", float(penalty)))
         stages.append(Stage("= loss", float(value), "losses + penalties"))

@@ -27,7 +27,12 @@ def model_to_data(model: Model) -> dict[str, Any]:
             frozen = [name for name, p in node.layer.parameters.items() if not p.trainable]
             written.append({**entry, "frozen": frozen})
         nodes.append(
-            {"name": node.name, "layer": layers[id(node.layer)], "inputs": list(node.inputs)}
+            {
+                "name": node.name,
+                "layer": layers[id(node.layer)],
+                "inputs": list(node.inputs),
+                "stream": node.layer.stream(node.name),
+            }
         )
     return {
         "layers": written,
@@ -69,7 +74,7 @@ def model_from_data(
             )
         else:
             nodes[name] = layers[entry["layer"]](*(nodes[source] for source in entry["inputs"]))
-    return Model(
+    model = Model(
         inputs=[nodes[name] for name in data["inputs"]],
         outputs=[nodes[name] for name in data["outputs"]],
         seed=data["seed"],
@@ -78,3 +83,27 @@ def model_from_data(
         device=device,
         threads=threads,
     )
+    _restore_streams(model, data["nodes"])
+    return model
+
+
+def _restore_streams(model: Model, entries: list[dict[str, Any]]) -> None:
+    """Let every node draw from the random stream that it had when the file was written.
+
+    Names may have changed since, but not the order. Runs that were written before streams belonged
+    to names go on as they began: there, the number of a node was its stream.
+    """
+    if len(model.nodes) != len(entries):
+        raise FormatError(
+            f"run file: expected the {len(model.nodes)} nodes that the outputs need, "
+            f"received {len(entries)}"
+        )
+    for number, (node, entry) in enumerate(zip(model.nodes, entries, strict=True)):
+        stream = entry.get("stream", number)
+        if not isinstance(stream, int) or not 0 <= stream < 2**32:
+            raise FormatError(
+                f"run file: node {node.name}: expected a stream from 0 to {2**32 - 1}, "
+                f"received {stream!r}"
+            )
+        if node.layer is not None:
+            node.layer.keep_stream(node.name, stream)

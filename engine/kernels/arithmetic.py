@@ -1,20 +1,14 @@
-"""What plain Python lacks: a fused multiply-add, a number of another's type, float32 functions.
+"""What plain Python lacks: a fused multiply-add, a number of another's type, the parts of a number.
 
 All work in four worlds with the same meaning: compiled for the CPU, compiled for CUDA, in the CUDA
-simulator, and in plain Python with the JIT switched off.
-
-`exp`, `tanh` and `log1p` of a float32 are polynomials made of the two primitives (minimax fits of
-our own), of a float64 they are those of `math`. A call of the C library takes one number at a time
-and, for `tanh`, over a hundred times as long; of a polynomial LLVM makes vector code, and the CPU,
-CUDA and `explain` get the same bits. Errors are below 1.2 units in the last place for `exp`, and
-below 2 for the others.
+simulator, and in plain Python with the JIT switched off. `functions.py` is made of them.
 """
 
 from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -98,7 +92,7 @@ def _overload_like(x: Any, value: Any) -> Any:
     return None
 
 
-# ---------------------------------------------------------------------- functions of float32
+# ---------------------------------------------------------------------- the bits of a number
 
 
 def low32(number: Any) -> Any:
@@ -123,107 +117,125 @@ def _overload_low32(number: Any) -> Any:
     return None
 
 
+class _Format(NamedTuple):
+    """How a float is made up: bits of its fraction, bias of its exponent, and two constants."""
+
+    fraction: int
+    bias: int
+    whole: float
+    """1.5 times the first number whose neighbours are 1 apart: adding it rounds to whole ones."""
+    root: int
+    """The bits of the root of 1/2, where significands begin."""
+
+    @property
+    def word(self) -> Any:
+        """LLVM's integer of the same size."""
+        return ir.IntType(32 if self.fraction == 23 else 64)
+
+    @property
+    def real(self) -> Any:
+        """LLVM's type."""
+        return ir.FloatType() if self.fraction == 23 else ir.DoubleType()
+
+    def constant(self, value: int) -> Any:
+        """Return an integer for LLVM."""
+        return ir.Constant(self.word, value)
+
+
+_SINGLE = _Format(23, 127, 1.5 * 2.0**23, 0x3F3504F3)
+_DOUBLE = _Format(52, 1023, 1.5 * 2.0**52, 0x3FE6A09E667F3BCD)
+
+
+def _format_of(x: Any) -> _Format:
+    return _SINGLE if x in (np.float32, types.float32) else _DOUBLE
+
+
 def power_of_two(n: Any) -> Any:
-    """Return 2 to the power of a float32 that holds a whole number from -126 to 127."""
-    return np.float32(2.0 ** int(n))
+    """Return 2 to the power of a float that holds a whole number: a normal number's exponent."""
+    return type(n)(math.ldexp(1.0, int(n)))
 
 
 @emitted
 def _power_of_two_intrinsic(typing_context: Any, n: Any) -> Any:
-    """Emit the float32 whose exponent is `n`."""
+    """Emit the float whose exponent is `n`.
+
+    The last bits of n + 1.5 * 2^52 are those of the whole number n: no instruction of AVX2 makes
+    integers of several float64.
+    """
+    form = _format_of(n)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        word = ir.IntType(32)
-        whole = builder.add(builder.fptosi(arguments[0], word), ir.Constant(word, 127))
-        return builder.bitcast(builder.shl(whole, ir.Constant(word, 23)), ir.FloatType())
+        moved = builder.fadd(arguments[0], ir.Constant(form.real, form.whole))
+        whole = builder.add(builder.bitcast(moved, form.word), form.constant(form.bias))
+        return builder.bitcast(builder.shl(whole, form.constant(form.fraction)), form.real)
 
     return n(n), generate
 
 
 @overload(power_of_two, strict=False)
 def _overload_power_of_two(n: Any) -> Any:
-    return (lambda n: _power_of_two_intrinsic(n)) if n == types.float32 else None
+    return (lambda n: _power_of_two_intrinsic(n)) if isinstance(n, types.Float) else None
 
 
-def _exp_single(x: Any) -> Any:
-    """exp of a float32: 2^n times a polynomial in the rest r, ``x = n log 2 + r``."""
-    z = x if x < like(x, 88.8) else like(x, 88.8)
-    z = z if z > like(x, -104.0) else like(x, -104.0)
-    # Adding and taking away 1.5 * 2^23 rounds to a whole number.
-    n = fma(z, like(x, 1.4426950408889634), like(x, 12582912.0)) - like(x, 12582912.0)
-    r = fma(n, like(x, -0.693359375), z)
-    r = fma(n, like(x, 2.12194440054690581e-4), r)
-    p = fma(like(x, 0.00019790353), r, like(x, 0.0013944661))
-    p = fma(p, r, like(x, 0.0083334967))
-    p = fma(p, r, like(x, 0.041666295))
-    p = fma(p, r, like(x, 0.16666666))
-    p = fma(p, r, like(x, 0.5))
-    p = fma(r * r, p, r) + like(x, 1)
-    # In two steps: 2^n alone may lie beyond the range of float32 at both ends.
-    half = fma(n, like(x, 0.5), like(x, 12582912.0)) - like(x, 12582912.0)
-    value = p * power_of_two(half) * power_of_two(n - half)
-    return value if x == x else x
+def _parts(x: Any) -> tuple[Any, int]:
+    """Return significand and exponent of a normal positive number; of others, anything finite."""
+    if not (np.isfinite(x) and x > 0):
+        return type(x)(1), 0
+    form = _format_of(type(x))
+    bits = int(x.view(np.int32 if form is _SINGLE else np.int64))
+    exponent = (bits - form.root) >> form.fraction
+    return type(x)(math.ldexp(float(x), -exponent)), exponent
 
 
-def _tanh_single(x: Any) -> Any:
-    """Tanh of a float32: a polynomial near 0, elsewhere ``1 - 2 / (exp(2 |x|) + 1)``."""
-    size = x if x > 0 else -x
-    far = like(x, 1) - like(x, 2) / (exp(size + size) + like(x, 1))
-    far = far if x > 0 else -far
-    u = x * x
-    p = fma(like(x, 0.0021475330), u, like(x, -0.0081826691))
-    p = fma(p, u, like(x, 0.021702966))
-    p = fma(p, u, like(x, -0.053947203))
-    p = fma(p, u, like(x, 0.13333210))
-    p = fma(p, u, like(x, -0.33333331))
-    near = fma(p * u, x, x)
-    near = near if x != 0 else x
-    return near if size < like(x, 0.625) else far
+def significand(x: Any) -> Any:
+    """Return a normal positive number divided by the power of two that brings it next to 1.
+
+    The result lies between the roots of 1/2 and 2; see `exponent`. Of other numbers it is anything.
+    """
+    return _parts(x)[0]
 
 
-def _log1p_single(e: Any) -> Any:
-    """Return log(1 + e) of a float32 in [0, 1]: the series of 2 artanh(e / (2 + e))."""
-    s = e / (like(e, 2) + e)
-    u = s * s
-    p = fma(like(e, 0.12150471), u, like(e, 0.10713828))
-    p = fma(p, u, like(e, 0.14308442))
-    p = fma(p, u, like(e, 0.19999439))
-    p = fma(p, u, like(e, 0.33333337))
-    half = fma(p * u, s, s)
-    return half + half
+def exponent(x: Any) -> Any:
+    """Return which power of two `significand` has divided a number by, in the number's type."""
+    return type(x)(_parts(x)[1])
 
 
-def exp(x: Any) -> Any:
-    """Return the exponential of x in the type of x."""
-    return _exp_single(x) if isinstance(x, np.float32) else like(x, math.exp(x))
+def _emit_exponent(form: _Format, builder: Any, x: Any) -> tuple[Any, Any]:
+    """Emit the bits of a number, and the integer that is its exponent."""
+    bits = builder.bitcast(x, form.word)
+    over = builder.sub(bits, form.constant(form.root))
+    return bits, builder.ashr(over, form.constant(form.fraction))
 
 
-def tanh(x: Any) -> Any:
-    """Return the hyperbolic tangent of x in the type of x."""
-    return _tanh_single(x) if isinstance(x, np.float32) else like(x, math.tanh(x))
+@emitted
+def _significand_intrinsic(typing_context: Any, x: Any) -> Any:
+    """Emit the number without its exponent."""
+    form = _format_of(x)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits, whole = _emit_exponent(form, builder, arguments[0])
+        shifted = builder.shl(whole, form.constant(form.fraction))
+        return builder.bitcast(builder.sub(bits, shifted), form.real)
+
+    return x(x), generate
 
 
-def log1p(e: Any) -> Any:
-    """Return log(1 + e) in the type of e, which lies in [0, 1]."""
-    return _log1p_single(e) if isinstance(e, np.float32) else like(e, math.log1p(e))
+@emitted
+def _exponent_intrinsic(typing_context: Any, x: Any) -> Any:
+    """Emit the exponent as a float."""
+    form = _format_of(x)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.sitofp(_emit_exponent(form, builder, arguments[0])[1], form.real)
+
+    return x(x), generate
 
 
-@overload(exp, strict=False)
-def _overload_exp(x: Any) -> Any:
-    if x == types.float32:
-        return _exp_single
-    return (lambda x: math.exp(x)) if isinstance(x, types.Float) else None
+@overload(significand, strict=False)
+def _overload_significand(x: Any) -> Any:
+    return (lambda x: _significand_intrinsic(x)) if isinstance(x, types.Float) else None
 
 
-@overload(tanh, strict=False)
-def _overload_tanh(x: Any) -> Any:
-    if x == types.float32:
-        return _tanh_single
-    return (lambda x: math.tanh(x)) if isinstance(x, types.Float) else None
-
-
-@overload(log1p, strict=False)
-def _overload_log1p(e: Any) -> Any:
-    if e == types.float32:
-        return _log1p_single
-    return (lambda e: math.log1p(e)) if isinstance(e, types.Float) else None
+@overload(exponent, strict=False)
+def _overload_exponent(x: Any) -> Any:
+    return (lambda x: _exponent_intrinsic(x)) if isinstance(x, types.Float) else None

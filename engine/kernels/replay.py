@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.kernels import winograd
+from engine.kernels import functions, winograd
 from engine.kernels.arithmetic import fma
 from engine.kernels.cpu._python import compiled
 from engine.typing import Array, Scalar
@@ -69,6 +69,19 @@ def sums(values: Array, starts: tuple[int, ...] = (0,)) -> Array:
     if values.size:
         compiled(_sums)(values, np.array(starts, np.int64), totals)
     return totals
+
+
+def _exponentials(values: Array, results: Array) -> None:
+    for i in range(values.size):
+        results[i] = functions.exp(values[i])
+
+
+def exponentials(values: Array) -> Array:
+    """Return the exponentials of an array of any shape as kernels compute them."""
+    results = np.empty(values.shape, values.dtype)
+    with np.errstate(all="ignore"):
+        compiled(_exponentials)(np.ascontiguousarray(values).ravel(), results.ravel())
+    return results
 
 
 def _fma_of_arrays(a: Scalar, b: Any, c: Any) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from engine.kernels import arithmetic
+from engine.kernels import functions
 from engine.kernels.arithmetic import fma, like, low32
 
 CHUNKS = 8
@@ -47,7 +47,7 @@ def leaky_relu_slope(x: Any, slope: Any) -> Any:
 
 def sigmoid(x: Any) -> Any:
     """1 / (1 + exp(-x)), arranged so that exp never overflows."""
-    e = arithmetic.exp(-x if x >= 0 else x)
+    e = functions.exp(-x if x >= 0 else x)
     return (like(x, 1) if x >= 0 else e) / (like(x, 1) + e)
 
 
@@ -58,7 +58,7 @@ def sigmoid_slope(y: Any) -> Any:
 
 def tanh(x: Any) -> Any:
     """Hyperbolic tangent."""
-    return arithmetic.tanh(x)
+    return functions.tanh(x)
 
 
 def tanh_slope(y: Any) -> Any:
@@ -86,12 +86,12 @@ def hard_swish_slope(x: Any) -> Any:
 
 def exponential(x: Any) -> Any:
     """exp(x) in the type of x."""
-    return arithmetic.exp(x)
+    return functions.exp(x)
 
 
 def logarithm(x: Any) -> Any:
     """Natural logarithm in the type of x."""
-    return like(x, math.log(x))
+    return functions.log(x)
 
 
 # ---------------------------------------------------------------------------- normalisation
@@ -167,13 +167,13 @@ def binary_cross_entropy(x: Any, target: Any, positive: Any) -> Any:
     """
     absolute = x if x >= 0 else -x
     below = -x if x < 0 else like(x, 0)
-    rest = arithmetic.log1p(arithmetic.exp(-absolute))
+    rest = functions.log1p(functions.exp(-absolute))
     return (like(x, 1) - target) * x + positive * (rest + below)
 
 
 def binary_cross_entropy_slope(x: Any, target: Any, positive: Any) -> Any:
     """Derivative of `binary_cross_entropy` by the logit; `against` is 1 - sigmoid(x)."""
-    e = arithmetic.exp(-x if x >= 0 else x)
+    e = functions.exp(-x if x >= 0 else x)
     against = (e if x >= 0 else like(x, 1)) / (like(x, 1) + e)
     return (like(x, 1) - target) - positive * against
 
@@ -193,6 +193,11 @@ def l1_gradient(weight: Any, grad: Any, strength: Any) -> Any:
     if weight < 0:
         return grad - strength
     return grad
+
+
+def with_penalty(value: Any, total: Any, strength: Any) -> Any:
+    """Loss value + strength * what a penalty has summed up, rounded once."""
+    return fma(strength, total, value)
 
 
 def decayed_gradient(grad: Any, weight: Any, weight_decay: Any) -> Any:

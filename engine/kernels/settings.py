@@ -186,6 +186,15 @@ class Strength(NamedTuple):
     strength: float
 
 
+class Penalty(NamedTuple):
+    """The factor of a penalty, and the public shape of its weight: (outputs, inputs, taps)."""
+
+    strength: float
+    outputs: int
+    inputs: int
+    taps: int
+
+
 class SgdSettings(NamedTuple):
     """SGD: momentum, weight decay, and whether Nesterov's look-ahead is on."""
 

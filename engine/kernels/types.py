@@ -93,6 +93,17 @@ def real_fields(settings: type[tuple[Any, ...]]) -> tuple[bool, ...]:
     return tuple(kind is float for kind in typing.get_type_hints(settings).values())
 
 
+def typed_settings(settings: Any, dtype: str) -> Any:
+    """Return settings with integers as Python's and floats in the program's dtype.
+
+    A Python float would bring float64 arithmetic into a float32 kernel.
+    """
+    kind: Any = type(settings)
+    real = np.dtype(dtype).type
+    values = zip(real_fields(kind), settings, strict=True)
+    return kind(*(real(value) if is_real else int(value) for is_real, value in values))
+
+
 def view_for(kind: ArrayKind, memory: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return `memory` as a kernel with this array kind sees it; never a copy.
 

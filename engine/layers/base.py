@@ -14,6 +14,7 @@ from engine.errors import ConfigurationError, ShapeError, StateError
 from engine.guard import Guard, Guards
 from engine.initializers import Initializer
 from engine.ops.base import Op
+from engine.random import stream_of
 from engine.regularizers import Regularizer
 from engine.typing import Array, Shape
 
@@ -211,6 +212,18 @@ class Layer(Configurable):
         self.parameters: dict[str, Parameter] = arguments.Named("parameter")
         self.initial_state: dict[str, Array] = {}
         self.state: dict[str, Buffer] = {}
+        self._streams: dict[str, int] = {}
+
+    def stream(self, node: str) -> int:
+        """Return the number of the random stream of one use of this layer, by its node's name.
+
+        What else a model has in it makes no difference.
+        """
+        return self._streams.get(node, stream_of(node))
+
+    def keep_stream(self, node: str, number: int) -> None:
+        """Let a use of this layer draw from another stream: that of a run which goes on here."""
+        self._streams[node] = number
 
     def config(self) -> dict[str, Any]:
         """Return the constructor arguments; an argument such as ``bias`` may name a parameter."""

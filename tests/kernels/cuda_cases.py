@@ -20,6 +20,7 @@ from engine.kernels.settings import (
     Columns,
     DropoutSettings,
     Normalization,
+    Penalty,
     Pool,
     SgdSettings,
     Slope,
@@ -609,8 +610,8 @@ OTHERS = [
             "value": Given((1,)),
         },
         [
-            ("l2_penalty", ["weight", "value"], Strength(0.01)),
-            ("l1_penalty", ["weight", "value"], Strength(0.02)),
+            ("l2_penalty", ["weight", "value"], Penalty(0.01, 3, 2, 9)),
+            ("l1_penalty", ["weight", "value"], Penalty(0.02, 3, 2, 9)),
             ("l2_penalty_gradient", ["weight", "grad_weight"], Strength(0.01)),
             ("l1_penalty_gradient", ["weight", "grad_weight"], Strength(0.02)),
         ],

@@ -17,7 +17,7 @@ from engine.kernels.cpu._compile import compile_natives, load, missing, natives_
 from engine.kernels.cpu._jit import Kernel
 from engine.kernels.cpu.backend import all_kernels
 
-SMALL = ("copy", "accumulate", "sum_losses", "l2_penalty")
+SMALL = ("copy", "accumulate", "sum_losses", "multiply_forward")
 pytestmark = pytest.mark.skipif(
     os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"), reason="nothing is compiled"
 )

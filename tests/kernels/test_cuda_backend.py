@@ -12,10 +12,10 @@ from engine.device import Launch, backend_for
 from engine.errors import DeviceError
 from engine.kernels.cuda._compat import zeroed_bytes
 from engine.kernels.cuda._index import LARGEST
-from engine.kernels.cuda._jit import typed_settings
 from engine.kernels.cuda._launch import MAX_BLOCKS, REDUCTION_THREADS, THREADS, launch_size
 from engine.kernels.cuda.backend import all_kernels
 from engine.kernels.settings import DropoutSettings, Normalization, Slope
+from engine.kernels.types import typed_settings
 
 on_device = pytest.mark.parametrize(
     "place",

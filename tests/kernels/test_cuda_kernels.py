@@ -6,6 +6,8 @@ In the simulator with NUMBA_ENABLE_CUDASIM=1, on a real device with ``-m gpu``.
 from __future__ import annotations
 
 import inspect
+import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from engine.device import Launch, backend_for
 from engine.kernels.cpu.backend import all_kernels as cpu_kernels
 from engine.kernels.cuda.backend import all_kernels as cuda_kernels
-from engine.kernels.settings import Strength
+from engine.kernels.settings import Penalty
 from tests.kernels import test_cuda_fused
 from tests.kernels.cuda_cases import CASES, CONVOLUTIONS, Case, Convolution, run
 from tests.tolerances import assert_close, assert_same_bits
@@ -57,21 +59,24 @@ def test_twin_agrees_with_the_cpu(case: Case, dtype: str, place: str) -> None:
 
 @on_device
 @both
-def test_block_sums_agree_with_the_cpu_in_one_run(dtype: str, place: str) -> None:
+@pytest.mark.parametrize("shape", [(11, 3, 2, 2), (3, 5), (1, 1)])
+def test_penalties_have_the_bits_of_the_cpu(dtype: str, place: str, shape: tuple[int, ...]) -> None:
     # `run` repeats every launch and the penalties add to the value, so here they run once.
+    settings = Penalty(2.0, shape[0], shape[1], math.prod(shape[2:]))
+    role: Any = "kernel" if len(shape) == 4 else "matrix"
     for kernel in ("l1_penalty", "l2_penalty"):
         values = []
         for backend in (backend_for("cpu"), backend_for("cuda")):
             arena = backend.arena()
-            weight = arena.request("weight", (23,), dtype)
+            weight = arena.request("weight", shape, dtype, role)
             value = arena.request("value", (1,), dtype)
             arena.commit()
-            weight.write(np.linspace(-1, 1, 23))
+            weight.write(np.random.default_rng(0).standard_normal(shape))
             value.write(np.array([0.5]))
-            backend.prepare([Launch(kernel, (weight, value), Strength(2.0))], dtype).run(0, 1)
+            backend.prepare([Launch(kernel, (weight, value), settings)], dtype).run(0, 1)
             values.append(value.read())
-        assert values[1][0] > 10
-        assert_close(values[1], values[0], TOLERANCE)
+        assert values[1][0] > 0.5
+        assert_same_bits(values[1], values[0])
 
 
 @on_device

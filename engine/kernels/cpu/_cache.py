@@ -1,10 +1,11 @@
 """Where compiled kernels are kept between runs, and how a file of them is trusted.
 
 One folder per state of everything that decides what the code looks like: the format, Python, NumPy,
-Numba and LLVM, the processor, and the sources that all kernels share. So machines that share a home
-directory do not get in each other's way, and nothing ever has to be declared outdated. One file per
-kernel, with a checksum over all of it: a file that does not fit is deleted, and the kernel compiled
-again. Files appear by renaming, so that a reader sees all of a file or none of it.
+Numba and LLVM, the processor, the width of vectors, and the sources that all kernels share. So
+machines that share a home directory do not get in each other's way, and nothing ever has to be
+declared outdated. One file per kernel, with a checksum over all of it: a file that does not fit is
+deleted, and the kernel compiled again. Files appear by renaming, so that a reader sees all of a
+file or none of it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ import llvmlite
 import llvmlite.binding as llvm
 import numba
 import numpy as np
+
+from engine.kernels.cpu._width import VECTOR_BYTES, check_width
 
 FORMAT = 3
 """Counts changes of what a file holds and of how kernels are compiled."""
@@ -70,13 +73,20 @@ def shared_sources() -> list[Path]:
     return [here.parent / f"{name}.py" for name in SHARED] + sorted(here.glob("_*.py"))
 
 
-SHARED = ("arithmetic", "intrinsics", "scalar", "settings", "types")
+SHARED = ("arithmetic", "functions", "intrinsics", "scalar", "settings", "types")
 """Modules beside this package whose code is compiled into kernels."""
 
 
 @functools.cache
 def state() -> str:
-    """Return the name of the folder: processor, and a digest of everything that decides."""
+    """Return the name of the folder: processor, and a digest of everything that decides.
+
+    Raises
+    ------
+    ConfigurationError
+        If the environment asks for vectors of a width that does not exist.
+    """
+    check_width()
     options: Any = numba.config  # Numba makes these when it is imported, so no type knows them
     processor = options.CPU_NAME or llvm.get_host_cpu_name()
     features = options.CPU_FEATURES
@@ -85,7 +95,7 @@ def state() -> str:
     facts = [
         f"{FORMAT} {sys.implementation.cache_tag} {sys.platform} {llvm.get_process_triple()}",
         f"{numba.__version__} {llvmlite.__version__} {np.__version__}",
-        f"{processor} {features}",
+        f"{processor} {features} {VECTOR_BYTES}",
         f"{int(options.OPT)} {options.LOOP_VECTORIZE} {options.SLP_VECTORIZE}",
     ]
     digest = hashlib.sha256("\n".join(facts).encode())

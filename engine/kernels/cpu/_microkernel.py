@@ -41,12 +41,12 @@ from engine.kernels.cpu._tile import (
     SLACK_BYTES,
     STREAM,
     TILED,
-    VECTOR_BYTES,
     WORD,
     WORDS,
     emit_tile,
     word,
 )
+from engine.kernels.cpu._width import VECTOR_BYTES
 
 BLOCK_BYTES = 24 * 1024
 """How much of a panel a sum runs over before the next rows take their turn: most of the first-level

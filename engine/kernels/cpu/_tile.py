@@ -9,21 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
+from engine.kernels.cpu._width import VECTOR_BYTES
 
-def _vector_bytes() -> int:
-    """Return the width of this machine's vector registers."""
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512f"):
-        return 64
-    return 32 if features.get("avx") else 16
-
-
-VECTOR_BYTES = _vector_bytes()
 PANEL_BYTES = 2 * VECTOR_BYTES
 """A panel of lanes: two vectors."""
 ROWS = 8 if VECTOR_BYTES == 64 else 6

@@ -35,7 +35,7 @@ from numba.extending import lower_builtin, models, register_model, type_callable
 
 from engine.kernels.arithmetic import fma, like
 from engine.kernels.cpu._jit import FLAGS, KERNELS, Kernel
-from engine.kernels.cpu._tile import VECTOR_BYTES
+from engine.kernels.cpu._width import VECTOR_BYTES
 from engine.kernels.intrinsics import emitted
 
 
@@ -288,9 +288,11 @@ def _lower_like(context: Any, builder: Any, signature: Any, arguments: Any) -> A
     return _splat(builder, kind.value_type, context.cast(builder, arguments[1], given, kind.number))
 
 
+_typed(abs, lambda x: x if isinstance(x, Vector) else None)
 _typed(math.sqrt, lambda x: x if isinstance(x, Vector) else None)
 _typed(fma, lambda a, b, c: c if isinstance(c, Vector) and a == b == c else None)
 _typed(like, lambda x, value: x if isinstance(x, Vector) else None)
+lower_builtin(abs, Vector)(_llvm_function("fabs"))
 lower_builtin(math.sqrt, Vector)(_llvm_function("sqrt"))
 lower_builtin(fma, Vector, Vector, Vector)(_llvm_function("fma"))
 lower_builtin(like, Vector, types.Any)(_lower_like)

@@ -21,7 +21,7 @@ from engine.kernels import winograd
 from engine.kernels.cpu._jit import JIT_DISABLED
 from engine.kernels.cpu._microkernel import provide
 from engine.kernels.cpu._native import Native
-from engine.kernels.cpu._tile import VECTOR_BYTES
+from engine.kernels.cpu._width import VECTOR_BYTES
 from engine.kernels.intrinsics import emitted
 
 

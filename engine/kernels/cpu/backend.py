@@ -28,6 +28,7 @@ from engine.kernels.cpu._team import (
     available_threads,
 )
 from engine.kernels.cpu._tile import PANEL_BYTES, SLACK_BYTES
+from engine.kernels.cpu._width import check_width, describe_width
 from engine.kernels.launch import (
     Arena,
     Backend,
@@ -41,7 +42,7 @@ from engine.kernels.launch import (
     is_alive,
     offsets,
 )
-from engine.kernels.types import view_for
+from engine.kernels.types import typed_settings, view_for
 from engine.typing import Array, Shape
 
 ALIGNMENT = 64
@@ -240,6 +241,7 @@ class CpuExecutable(Executable):
         work: int = 0,
     ) -> None:
         self._kernels, self._arguments, self._team = kernels, arguments, team
+        self._dtype = dtype
         self._watch_bytes = aligned(WATCH_BYTES)
         self._watch = self._watch_bytes.view(np.int64)
         self._shared = [0]
@@ -267,7 +269,7 @@ class CpuExecutable(Executable):
             if number < self._watch[STOP // 8]:
                 return False
             arrays, settings = self._arguments[number]
-            rest = () if settings is None else (settings,)
+            rest = () if settings is None else (typed_settings(settings, self._dtype),)
             with np.errstate(all="ignore"):
                 self._kernels[number](*arrays, *rest, 0, 1)
             self._watch[DONE // 8] = number + 1
@@ -300,6 +302,7 @@ class CpuBackend(Backend):
     fuses = True
 
     def __init__(self, threads: int | None = None) -> None:
+        check_width()
         self.team = Team(threads or available_threads())
         self._scratch, self._work = thread_memory(self.team.threads)
 
@@ -380,8 +383,9 @@ class CpuBackend(Backend):
         return all_kernels()[kernel].source
 
     def describe(self) -> str:
-        """Return device, threads and CPU in one line."""
+        """Return device, threads, CPU and width of vectors in one line."""
         import llvmlite.binding as llvm
 
         cpu, version = llvm.get_host_cpu_name(), numba.__version__
-        return f"cpu, {self.team.threads} threads, {cpu}, Numba {version}"
+        team = f"{self.team.threads} threads"
+        return f"cpu, {team}, {cpu}, {describe_width()}, Numba {version}"

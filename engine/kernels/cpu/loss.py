@@ -19,7 +19,6 @@ from engine.kernels.cpu._softmax import (
     sums_of_rows,
 )
 from engine.kernels.cpu._vector import embed, lanes_of, load, some, vectorised, zeros
-from engine.kernels.settings import Strength
 from engine.kernels.types import Flat, Real1, Real3
 
 logarithm = inline(scalar.logarithm)
@@ -27,8 +26,6 @@ squared_error = inline(scalar.squared_error)
 squared_error_slope = inline(scalar.squared_error_slope)
 binary_cross_entropy = inline(scalar.binary_cross_entropy)
 binary_cross_entropy_slope = inline(scalar.binary_cross_entropy_slope)
-l1_gradient = inline(scalar.l1_gradient)
-l2_gradient = inline(scalar.l2_gradient)
 
 
 @embed
@@ -202,45 +199,3 @@ def sum_losses(losses: Flat, scales: Flat, value: Real1, thread: int, threads: i
         for i in range(1, losses.size):
             total += losses[i] * scales[i]
         value[0] = total
-
-
-@kernel
-def l2_penalty(weight: Flat, value: Real1, s: Strength, thread: int, threads: int) -> None:
-    """value[0] += strength * sum of w squared, by the first thread alone."""
-    if thread == 0:
-        total = s.strength - s.strength
-        for i in range(weight.size):
-            total += weight[i] * weight[i]
-        value[0] += s.strength * total
-
-
-@kernel
-def l1_penalty(weight: Flat, value: Real1, s: Strength, thread: int, threads: int) -> None:
-    """value[0] += strength * sum of |w|, by the first thread alone."""
-    if thread == 0:
-        total = s.strength - s.strength
-        for i in range(weight.size):
-            total += abs(weight[i])
-        value[0] += s.strength * total
-
-
-@kernel
-def l2_penalty_gradient(
-    weight: Flat, grad_weight: Flat, s: Strength, thread: int, threads: int
-) -> None:
-    """grad_weight += 2 strength w."""
-    start, stop = share(weight.size, thread, threads)
-    w, g = weight[start:stop], grad_weight[start:stop]
-    for i in range(w.size):
-        g[i] = l2_gradient(w[i], g[i], s.strength)
-
-
-@kernel
-def l1_penalty_gradient(
-    weight: Flat, grad_weight: Flat, s: Strength, thread: int, threads: int
-) -> None:
-    """grad_weight += strength * sign of w."""
-    start, stop = share(weight.size, thread, threads)
-    w, g = weight[start:stop], grad_weight[start:stop]
-    for i in range(w.size):
-        g[i] = l1_gradient(w[i], g[i], s.strength)

@@ -16,8 +16,8 @@ from engine.kernels.cpu._jit import inline
 from engine.kernels.cpu._memory import numbers_at
 from engine.kernels.cpu._microkernel import PANEL_BYTES
 from engine.kernels.cpu._share import share
-from engine.kernels.cpu._tile import VECTOR_BYTES
 from engine.kernels.cpu._vector import vectorised
+from engine.kernels.cpu._width import VECTOR_BYTES
 from engine.kernels.intrinsics import emitted
 from engine.kernels.settings import Window
 from engine.kernels.types import Real3, Real5

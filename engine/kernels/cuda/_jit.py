@@ -6,8 +6,6 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from engine.kernels.cuda._compat import jit, types
 from engine.kernels.types import Signature, real_fields, signature_of
 
@@ -68,14 +66,3 @@ def kernel(
         return made
 
     return register
-
-
-def typed_settings(settings: Any, dtype: str) -> Any:
-    """Return settings with integers as Python's and floats in the program's dtype.
-
-    A Python float would bring float64 arithmetic into a float32 kernel.
-    """
-    kind: Any = type(settings)
-    real = np.dtype(dtype).type
-    values = zip(real_fields(kind), settings, strict=True)
-    return kind(*(real(value) if is_real else int(value) for is_real, value in values))

@@ -23,7 +23,7 @@ from engine.kernels.cuda._compat import (
     zeroed_bytes,
 )
 from engine.kernels.cuda._index import LARGEST
-from engine.kernels.cuda._jit import KERNELS, Kernel, typed_settings
+from engine.kernels.cuda._jit import KERNELS, Kernel
 from engine.kernels.cuda._launch import launch_size
 from engine.kernels.launch import (
     Arena,
@@ -37,7 +37,7 @@ from engine.kernels.launch import (
     is_alive,
     offsets,
 )
-from engine.kernels.types import ArrayKind
+from engine.kernels.types import ArrayKind, typed_settings
 from engine.typing import Array, Shape
 
 ALIGNMENT = 256

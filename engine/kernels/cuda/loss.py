@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from engine.kernels import scalar
 from engine.kernels.arithmetic import like
-from engine.kernels.cuda._compat import cuda, device
+from engine.kernels.cuda._compat import device
 from engine.kernels.cuda._index import items, split, up_to
 from engine.kernels.cuda._jit import kernel
-from engine.kernels.cuda._launch import REDUCTION_THREADS
-from engine.kernels.settings import Strength
 from engine.kernels.types import Flat, Real1, Real3
 
 exponential = device(scalar.exponential)
@@ -17,8 +15,6 @@ squared_error = device(scalar.squared_error)
 squared_error_slope = device(scalar.squared_error_slope)
 binary_cross_entropy = device(scalar.binary_cross_entropy)
 binary_cross_entropy_slope = device(scalar.binary_cross_entropy_slope)
-l1_gradient = device(scalar.l1_gradient)
-l2_gradient = device(scalar.l2_gradient)
 
 
 @kernel(over="losses")
@@ -100,49 +96,3 @@ def sum_losses(losses: Flat, scales: Flat, value: Real1) -> None:
         for i in range(1, losses.size):
             total += losses[i] * scales[i]
         value[place] = total
-
-
-@kernel(over="weight", one_block=True)
-def l2_penalty(weight: Flat, value: Real1, s: Strength) -> None:
-    """value[0] += strength * sum of w squared; the first thread adds what each has added."""
-    parts = cuda.shared.array(REDUCTION_THREADS, weight.dtype)
-    part = like(s.strength, 0)
-    for i in items(weight.size):
-        part += weight[i] * weight[i]
-    parts[cuda.threadIdx.x] = part
-    cuda.syncthreads()
-    if cuda.threadIdx.x == 0:
-        total = like(s.strength, 0)
-        for t in up_to(REDUCTION_THREADS):
-            total += parts[t]
-        value[0] += s.strength * total
-
-
-@kernel(over="weight", one_block=True)
-def l1_penalty(weight: Flat, value: Real1, s: Strength) -> None:
-    """value[0] += strength * sum of |w|; the first thread adds what each has added."""
-    parts = cuda.shared.array(REDUCTION_THREADS, weight.dtype)
-    part = like(s.strength, 0)
-    for i in items(weight.size):
-        part += abs(weight[i])
-    parts[cuda.threadIdx.x] = part
-    cuda.syncthreads()
-    if cuda.threadIdx.x == 0:
-        total = like(s.strength, 0)
-        for t in up_to(REDUCTION_THREADS):
-            total += parts[t]
-        value[0] += s.strength * total
-
-
-@kernel(over="weight")
-def l2_penalty_gradient(weight: Flat, grad_weight: Flat, s: Strength) -> None:
-    """grad_weight += 2 strength w."""
-    for i in items(weight.size):
-        grad_weight[i] = l2_gradient(weight[i], grad_weight[i], s.strength)
-
-
-@kernel(over="weight")
-def l1_penalty_gradient(weight: Flat, grad_weight: Flat, s: Strength) -> None:
-    """grad_weight += strength * sign of w."""
-    for i in items(weight.size):
-        grad_weight[i] = l1_gradient(weight[i], grad_weight[i], s.strength)
