@@ -104,9 +104,10 @@ def _tanh_double(x: Any) -> Any:
     one = like(x, 1)
     divisor = e + one
     q = like(x, 2) / divisor
-    missing = fma(-q, divisor, like(x, 2)) - q * (one - (divisor - e))
+    # Every product that is added to something is fused: CUDA's compiler would do it by itself.
+    missing = fma(-q, one - (divisor - e), fma(-q, divisor, like(x, 2)))
     far = one - q
-    far = far + ((one - far) - q - missing * (like(x, 0.5) * q))
+    far = far + fma(-missing, like(x, 0.5) * q, (one - far) - q)
     far = far if x > 0 else -far
     u = x * x
     p = fma(like(x, 6.485163482793113e-06), u, like(x, -3.12011014257974e-05))

@@ -304,6 +304,7 @@ def main(arguments: list[str] | None = None) -> int:
             moved = [part for part, value in now.items() if then.get(part) != value]
             wrong += bool(moved)
             verdict = f"NOT as recorded: {', '.join(moved)}" if moved else "as recorded"
+            verdict = verdict if then else "not recorded yet"
             sys.stdout.write(f"{threads} {name:44} {' '.join(now.values())} {verdict}\n")
     return int(wrong > 0)
 

@@ -23,7 +23,8 @@ with_penalty = device(scalar.with_penalty)
 @kernel(over="weight", one_block=True)
 def l2_penalty(weight: Flat, value: Real1, s: Penalty) -> None:
     """value[0] += strength * sum of w squared, by fused multiply-adds."""
-    sums, thread = cuda.shared.array(REDUCTION_THREADS, weight.dtype), cuda.threadIdx.x
+    sums = cuda.shared.array(REDUCTION_THREADS, weight.dtype)
+    thread = cuda.threadIdx.x
     length, total = s.inputs * s.taps, like(s.strength, 0)
     for first in range(0, s.outputs, REDUCTION_THREADS):
         row, count = like(s.strength, 0), min(REDUCTION_THREADS, s.outputs - first)
@@ -43,7 +44,8 @@ def l2_penalty(weight: Flat, value: Real1, s: Penalty) -> None:
 @kernel(over="weight", one_block=True)
 def l1_penalty(weight: Flat, value: Real1, s: Penalty) -> None:
     """value[0] += strength * sum of |w|."""
-    sums, thread = cuda.shared.array(REDUCTION_THREADS, weight.dtype), cuda.threadIdx.x
+    sums = cuda.shared.array(REDUCTION_THREADS, weight.dtype)
+    thread = cuda.threadIdx.x
     length, total = s.inputs * s.taps, like(s.strength, 0)
     for first in range(0, s.outputs, REDUCTION_THREADS):
         row, count = like(s.strength, 0), min(REDUCTION_THREADS, s.outputs - first)
