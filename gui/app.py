@@ -167,6 +167,8 @@ def make_qt(screenshot: bool) -> QApplication:
         started = crash.quiet_qt(display.qt_sentence)
         app = QApplication(["convscope"])
         started()
+        display.let_go()
+        display.speak_english()
         if not app.screens():
             raise UsageError(f"Qt finds no screen here; {display.PICTURE_HINT}")
     app.setApplicationName("Convscope")

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import locale
 import os
 import re
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 TIMEOUT_S = 3.0
 """For a display on another machine."""
 FIRST_TCP_PORT = 6000
 SOCKETS = Path("/tmp/.X11-unix")
+_held: list[Callable[[], object]] = []
+"""How connections to displays are closed."""
+
 Address = str | tuple[str, int]
 PICTURE_HINT = "use --screenshot FILE to render the window to a picture"
 
@@ -101,15 +105,23 @@ def x11_problem() -> str | None:
     with _silent_errors():  # the library prints what the server says
         connection = xcb.xcb_connect(None, None)
         failed = xcb.xcb_connection_has_error(connection)
-        xcb.xcb_disconnect(connection)
+    # Some servers start over when nobody is connected any more, so this stays until Qt is, too.
+    _held.append(lambda: xcb.xcb_disconnect(connection))
     if not failed:
         return None
+    let_go()
     if not found:
         return f"no X server answers at DISPLAY={name}"
     return (
         f"the X server at DISPLAY={name} refuses this user (XAUTHORITY names the file with the "
         "right to use it)"
     )
+
+
+def let_go() -> None:
+    """Close what asking has opened: call this when Qt has a connection of its own."""
+    while _held:
+        _held.pop()()
 
 
 def _places(found: re.Match[str]) -> Iterator[tuple[int, Address]]:
@@ -152,6 +164,17 @@ def _silent_errors() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def speak_english() -> None:
+    """Let the C library speak as it does without Qt, which takes the person's language for it.
+
+    Else half of a sentence about a file would be in another language than the rest.
+    """
+    for category in ("LC_MESSAGES", "LC_NUMERIC"):
+        if hasattr(locale, category):
+            with suppress(locale.Error):
+                locale.setlocale(getattr(locale, category), "C")
 
 
 def qt_sentence(fatal: str, before: list[str]) -> str:

@@ -146,7 +146,18 @@ def x_server(tmp_path: Path) -> Iterator[tuple[str, Path, Path]]:
             check=True, capture_output=True,
         )  # fmt: skip
     server = subprocess.Popen(
-        ["Xvfb", display, "-auth", str(good), "-nolisten", "tcp", "-screen", "0", "1280x800x24"],
+        [
+            "Xvfb",
+            display,
+            "-auth",
+            str(good),
+            "-nolisten",
+            "tcp",
+            "-noreset",
+            "-screen",
+            "0",
+            "1280x800x24",
+        ],
         stderr=subprocess.DEVNULL,
     )
     place = Path(f"/tmp/.X11-unix/X{display[1:]}")
@@ -180,7 +191,7 @@ def test_a_wrong_cookie_a_missing_library_and_all_well(
             env=environment(DISPLAY=display, XAUTHORITY=str(good)),
         )  # fmt: skip
         assert process.stdout is not None
-        assert "first_paint_s" in process.stdout.readline()
+        assert "first_paint_s" in process.stdout.readline(), process.communicate()
         time.sleep(2)  # it tells its times before it waits for events
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
@@ -195,6 +206,29 @@ def test_last_words_of_qt_become_one_sentence(monkeypatch: pytest.MonkeyPatch):
         "Qt cannot start: qt.x: no server; QT_QPA_PLATFORM may be one of xcb, vnc"
     )
     assert qt_sentence("Out of luck.", []) == "Qt cannot start: Out of luck"
+
+
+GERMAN = """
+import locale, os, sys
+try:
+    locale.setlocale(locale.LC_ALL, "de_DE.UTF-8")
+except locale.Error:
+    sys.exit(77)
+locale.setlocale(locale.LC_ALL, "C")
+from gui.app import make_qt
+qt = make_qt(True)
+print(os.strerror(28), locale.localeconv()["decimal_point"])
+"""
+
+
+def test_the_language_of_qt_is_not_that_of_sentences():
+    done = subprocess.run(
+        [sys.executable, "-c", GERMAN], cwd=ROOT, capture_output=True, text=True, check=False,
+        env=environment(LC_ALL="de_DE.UTF-8", QT_QPA_PLATFORM="offscreen"),
+    )  # fmt: skip
+    if done.returncode == 77:
+        pytest.skip("de_DE.UTF-8 is not installed")
+    assert done.stdout == "No space left on device .\n", done.stderr
 
 
 # --- settings that cannot be kept ---------------------------------------------------------------

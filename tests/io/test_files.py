@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import locale
 import os
 import subprocess
 import sys
@@ -32,15 +33,12 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="links and permissions o
 
 def write_picture(path: Path) -> None:
     from PyQt6.QtGui import QPixmap
-    from PyQt6.QtWidgets import QApplication
 
     from gui.saving import save_png
 
-    application = QApplication.instance() or QApplication(["test"])
     picture = QPixmap(3, 2)
     picture.fill()
     save_png(picture, path)
-    del application
 
 
 def write_array(path: Path) -> None:
@@ -78,6 +76,10 @@ WRITERS: dict[str, Callable[[Path], Any]] = {
 
 @pytest.fixture(params=WRITERS)
 def writer(request: pytest.FixtureRequest) -> Callable[[Path], Any]:
+    if request.param == "picture":
+        request.getfixturevalue("qapp")
+    # The system's words are part of the sentences; Qt changes their language for the process.
+    locale.setlocale(locale.LC_MESSAGES, "C")
     return WRITERS[request.param]
 
 
