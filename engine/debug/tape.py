@@ -230,6 +230,7 @@ class TrainingTape(Tape):
             if scheduler.batch >= len(loader):
                 # Somebody stopped after an epoch's last batch: its end is still to do.
                 scheduler.finish_epoch(len(loader))
+            self._record = scheduler.record_with(loader, "Session")
             self.epoch, self.batch = scheduler.epoch, scheduler.batch
             self.last_epoch = scheduler.epoch + epochs
             self._origin = scheduler.global_step - scheduler.epoch * len(loader) - scheduler.batch
@@ -323,6 +324,7 @@ class TrainingTape(Tape):
         with self._moving():
             scheduler = self.scheduler
             scheduler.book(self._program, self.y)
+            scheduler.record = self._record
             if scheduler.batch == len(self.loader):
                 scheduler.finish_epoch(len(self.loader))
             self._begin()
