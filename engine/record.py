@@ -7,39 +7,34 @@ window) goes by it: the same picture means the same everywhere.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from engine.data import parts, transforms
+from engine.data.comparing import differences, plain, settings_of, shown
+from engine.data.parts import listed
+from engine.data.preparing import Preparation, Prepared, prepare_picture
 from engine.data.sources import InOrder
-from engine.errors import ConfigurationError, DataError, EngineError, FormatError, StateError
+from engine.errors import (
+    ConfigurationError,
+    DataError,
+    EngineError,
+    FormatError,
+    ShapeError,
+    StateError,
+)
 from engine.pictures import Look, look_of
-from engine.typing import Array
+from engine.typing import Array, Shape
 
 Chain = tuple[Callable[..., Any], ...]
 Chains = dict[Any, Chain]
 """What the samples of each input go through; the one input of most nets is called None."""
 
-COMPARED = {
-    "batch_size": "batch size",
-    "shuffle": "shuffle",
-    "drop_last": "drop_last",
-    "seed": "seed of the order",
-    "transform": "transforms",
-    "samples": "samples",
-    "fingerprint": "data",
-    "batches": "batches in an epoch",
-    "classes": "classes",
-}
-"""What makes a loader another one, in words; any other setting goes by its own name."""
-
 NOT_RECORDED = "not recorded"
 CHAPTERS_KEPT = 16
-NAMES_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -161,7 +156,7 @@ class RunRecord:
         """
         if self.chains is None:
             raise StateError(
-                f"this run's pictures go through {_shown(self.preprocessing)}, and its file can "
+                f"this run's pictures go through {shown(self.preprocessing)}, and its file can "
                 "only name what is not from engine.data.transforms; go on training with such a "
                 "loader, or give dataclasses.replace(scheduler.record, chains={None: (...)})"
             )
@@ -172,6 +167,38 @@ class RunRecord:
             return transforms.applied(chains.get(None, ()), np.asarray(x))
         done = {key: transforms.applied(chains.get(key, ()), x[key]) for key in parts.keys(x)}
         return done if isinstance(x, dict) else tuple(done.values())
+
+    def picture(
+        self,
+        picture: Any,
+        shape: Shape,
+        how: Preparation = Preparation.auto,
+        name: str = "picture",
+    ) -> Prepared:
+        """Return a picture as the net of this run takes it.
+
+        Parameters
+        ----------
+        picture, how, name
+            As `engine.data.preparing.prepare_picture` takes them.
+        shape : (c, h, w)
+            What the net takes.
+
+        Raises
+        ------
+        EngineError
+            If it cannot be brought to that.
+        """
+        ready = prepare_picture(picture, shape, self.look, how, name)
+        x, steps = self.prepared(ready.x[np.newaxis])[0], ready.steps
+        if self.preprocessing:
+            steps = (*steps, shown(self.preprocessing))
+        if x.shape != tuple(shape):
+            raise ShapeError(
+                f"{name}: expected {tuple(shape)}, what the net takes, received {x.shape} after "
+                f"{', '.join(steps)}; the run was trained on cut-outs of its pictures"
+            )
+        return Prepared(x, steps)
 
     def labels(self, y: Array, classes: Sequence[str] | None, where: str = "the data") -> Array:
         """Return class numbers of other data as this run's numbers, matched by name.
@@ -243,7 +270,7 @@ class RunRecord:
             if theirs != self.preprocessing:
                 raise ConfigurationError(
                     f"{where}: expected samples prepared as this run's "
-                    f"({_shown(self.preprocessing)}), this loader's go through {_shown(theirs)}; "
+                    f"({shown(self.preprocessing)}), this loader's go through {shown(theirs)}; "
                     "give it the same transforms, or give the Dataset, which gets them"
                 )
         if same and (not is_plain or self.chains == {}):
@@ -320,8 +347,8 @@ def described(chains: Chains) -> Any:
     """Return preprocessing as data: a list for one input, else a dict of lists."""
     data = {key: [transforms.to_config(one) for one in chain] for key, chain in chains.items()}
     if not data or None in data:
-        return _plain(data.get(None, []))
-    return _plain({str(key): entries for key, entries in data.items()})
+        return plain(data.get(None, []))
+    return plain({str(key): entries for key, entries in data.items()})
 
 
 def _built(data: Any) -> Chains | None:
@@ -337,11 +364,6 @@ def _built(data: Any) -> Chains | None:
         }
     except EngineError:  # a function of the user's, or a transform of a later version
         return None
-
-
-def _plain(data: Any) -> Any:
-    """Return data as they read after a way through a file."""
-    return json.loads(json.dumps(data))
 
 
 def _chapter(data: Any) -> Chapter:
@@ -368,66 +390,46 @@ def _chapter(data: Any) -> Chapter:
         ) from error
 
 
-def settings_of(loader: Any) -> dict[str, Any]:
-    """Return what a loader says of itself, as it reads after a way through a file.
-
-    Of a loader that says nothing, only the number of its batches is known.
-    """
-    config = getattr(loader, "config", None)
-    if callable(config):
-        try:
-            settings = _plain(config())
-        except (TypeError, ValueError):
-            settings = None
-        if isinstance(settings, dict):
-            return settings
-    return {"batches": len(loader)}
+# -- for the reader ------------------------------------------------------------------------------
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return in words what differs between the settings of two loaders."""
-    names = [name for name in COMPARED if name in before and name in now]
-    names += [name for name in before if name in now and name not in COMPARED]
-    found = []
-    for name in names:
-        old, new = before[name], now[name]
-        if old == new:
-            continue
-        title = COMPARED.get(name, name)
-        if name == "classes":
-            found.append(_class_difference(old, new))
-        elif name == "fingerprint":
-            same = before.get("samples") == now.get("samples")
-            found.append("other samples or labels" if same else "other data")
-        else:
-            found.append(f"{title} {_shown(old)}, now {_shown(new)}")
-    return [text for text in found if text]
+def classes_text(record: RunRecord) -> str:
+    """Return the names of the classes in a line."""
+    names = record.classes
+    if names is None:
+        return NOT_RECORDED if record.newest is None else "without names"
+    return f"{len(names)}: {listed(names)}"
 
 
-def _class_difference(old: Any, new: Any) -> str:
-    if old is None or new is None:  # names that nobody gave contradict nothing
-        return ""
-    gone = [name for name in old if name not in new]
-    come = [name for name in new if name not in old]
-    if not gone and not come:
-        return "the same classes in another order"
-    told = [f"without {listed(gone)}"] if gone else []
-    told += [f"with {listed(come)}"] if come else []
-    return f"classes {' and '.join(told)}"
+def pictures_text(record: RunRecord) -> str:
+    """Return in a line how pictures are brought to the net."""
+    look = record.look
+    if record.newest is None:
+        return NOT_RECORDED
+    told = []
+    if look is not None:
+        channels, height, width = look.shape
+        told.append(f"{width}×{height}, {channels} channel{'s' * (channels != 1)}")
+        told.append(f"values {look.low:.4g} to {look.high:.4g}")
+        if look.centred:
+            told.append("cut out and centred as MNIST's digits")
+    if record.preprocessing:
+        told.append(f"then {shown(record.preprocessing)}")
+    return ", ".join(told) or "no pictures"
 
 
-def _shown(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_shown, value)) or "none"
-    if isinstance(value, dict):
-        settings = (f"{key}={_shown(one)}" for key, one in value.items() if key != "name")
-        text = ", ".join(settings)
-        return f"{value['name']}({text})" if "name" in value else text
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def listed(names: Iterable[str]) -> str:
-    """Return names with commas; of very many only the first."""
-    every = list(names)
-    more = f" and {len(every) - NAMES_SHOWN} more" if len(every) > NAMES_SHOWN else ""
-    return ", ".join(every[:NAMES_SHOWN]) + more
+def loader_text(record: RunRecord) -> str:
+    """Return in a line which samples came in which order."""
+    said = record.settings
+    if "samples" not in said:
+        return NOT_RECORDED
+    told = [f"{said['samples']:,} samples in batches of {said.get('batch_size')}"]
+    told.append(f"shuffled with seed {said.get('seed')}" if said.get("shuffle") else "in order")
+    if said.get("drop_last"):
+        told.append("full batches only")
+    if said.get("transform"):
+        told.append(shown(said["transform"]))
+    told.append(f"fingerprint {str(said.get('fingerprint'))[:8]}")
+    if len(record.chapters) > 1:
+        told.append(f"since step {record.chapters[-1].first_step:,}, others before")
+    return ", ".join(told)

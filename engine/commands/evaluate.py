@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from engine.commands.datasets import read_test, tell
+from engine.commands.datasets import tell
+from engine.commands.matching import test_set
 from engine.commands.options import (
     DataOption,
     DebugOption,
@@ -50,14 +51,15 @@ def evaluate(
     out = Output(as_json)
     scheduler = open_run(run, device, threads)
     how = table_of(label, delimiter, decimal, header)
-    dataset = read_test(data, scheduler.model.input_shape, how)
+    dataset = test_set(scheduler, data, how)
     found = dataset.describe()
     with watched(scheduler, out):
         result = scheduler.evaluate(dataset)
     matrix = None
     if confusion:
         check_classifier(scheduler.model, run)
-        matrix = confusion_matrix(scheduler.predict(dataset.x), dataset.y)
+        scores = scheduler.predict(scheduler.record.prepared(dataset.x))
+        matrix = confusion_matrix(scores, dataset.y)
     more = {} if matrix is None else {"confusion": matrix}
     out.json(
         accuracy=result.accuracy,

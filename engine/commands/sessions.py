@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from engine import Scheduler
-from engine.commands.datasets import FOUND_OUT, read_test
-from engine.commands.pictures import prepare
+from engine.commands.datasets import FOUND_OUT
+from engine.commands.matching import test_set
 from engine.commands.sources import Table
 from engine.data import DataLoader, Dataset
 from engine.debug import Session
@@ -75,15 +75,16 @@ def gather(
     """
     model = scheduler.model
     if picture is not None:
-        ready = prepare(picture, model.input_shape)
+        ready = scheduler.record.picture(picture, model.input_shape)
         return Material(ready.x[np.newaxis], None, str(picture), ready.steps)
-    dataset = read_test(data, model.input_shape, table)
+    dataset = test_set(scheduler, data, table)
     if sample >= len(dataset):
         raise ConfigurationError(
             f"--sample: expected 0 to {len(dataset) - 1}, received {sample}; {data} has no more"
         )
     chosen = slice(sample, sample + count)
-    return Material(dataset.x[chosen], dataset.y[chosen], f"{data} test sample {sample}")
+    x = scheduler.record.prepared(dataset.x[chosen])
+    return Material(x, dataset.y[chosen], f"{data} test sample {sample}")
 
 
 def forward_session(scheduler: Scheduler, material: Material) -> Session:

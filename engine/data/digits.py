@@ -198,7 +198,7 @@ def chosen_shape(ink: inks.Ink, name: str, even: bool = False) -> Array:
     main = int(free.argmax())
     if free[main] < SPECK * labels.size:
         raise DataError(f"{unclear}uneven background, what stands out reaches the border")
-    chosen = labels == main
+    chosen: Array = labels == main
     if not even and not inks.is_sharp(ink.strength, chosen):
         raise DataError(f"{unclear}uneven background, nothing on it has the sharp edge of ink")
     box = _box(chosen)

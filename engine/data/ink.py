@@ -200,7 +200,7 @@ def _grain(strength: Array) -> float:
     across = strength[:, 2:] - strength[:, :-2]
     down = strength[2:] - strength[:-2]
     both = np.concatenate([np.abs(across).ravel(), np.abs(down).ravel()])
-    return float(np.median(both)) / 0.6745 / np.sqrt(2)
+    return float(np.median(both) / 0.6745 / np.sqrt(2))
 
 
 def _between(strength: Array) -> float:
@@ -213,7 +213,8 @@ def _between(strength: Array) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         gap = mass / below - (mass[-1] - mass) / above
         between = below.astype(np.float64) * above * gap**2
-    return float(places[int(np.argmax(np.nan_to_num(between)))])
+
+    return float(places[np.argmax(np.nan_to_num(between))])
 
 
 # -- ruled lines ---------------------------------------------------------------------------------
@@ -340,6 +341,6 @@ def shapes(mask: Array) -> tuple[Array, int]:
     roots = np.array([root(run) for run in range(len(rows))], np.int64)
     kinds, numbers = np.unique(roots, return_inverse=True)
     labels = np.zeros((height, width), np.int64)
-    for row, start, stop, number in zip(rows, starts, stops, numbers, strict=True):
-        labels[row, start:stop] = number + 1
+    for place, start, stop, number in zip(rows, starts, stops, numbers, strict=True):
+        labels[place, start:stop] = number + 1
     return labels, len(kinds)
