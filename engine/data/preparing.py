@@ -9,8 +9,10 @@ follow.
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -59,10 +61,10 @@ class Prepared:
 
 @dataclass(frozen=True)
 class _Pixels:
-    """A picture as it came: float32 (c, h, w) in [0, 1], and the bytes of a file to resample."""
+    """A picture as it came: float32 (c, h, w) in [0, 1], and a file of it, to be resampled."""
 
     values: Array
-    content: bytes
+    write: Callable[[], bytes]
     name: str
     is_exact: bool
 
@@ -144,7 +146,7 @@ def _digit(pixels: _Pixels, found: str) -> Prepared:
     values = pixels.values
     if len(values) == 3:
         steps.append("to grey")
-        values = parse_image(pixels.content, pixels.name, 1)
+        values = parse_image(pixels.write(), pixels.name, 1)
     digit, done = prepare_digit(values[0], pixels.name)
     return Prepared(digit[np.newaxis], (*steps, *done))
 
@@ -152,8 +154,8 @@ def _digit(pixels: _Pixels, found: str) -> Prepared:
 def _resampled(pixels: _Pixels, target: Shape) -> Array:
     channels, height, width = target
     if pixels.is_exact and pixels.values.shape[1:] == (height, width):
-        return parse_image(pixels.content, pixels.name, 1 if channels == 1 else 3)
-    return parse_image(pixels.content, pixels.name, 1 if channels == 1 else 3, (height, width))
+        return parse_image(pixels.write(), pixels.name, 1 if channels == 1 else 3)
+    return parse_image(pixels.write(), pixels.name, 1 if channels == 1 else 3, (height, width))
 
 
 def _is_brightness(look: Look) -> bool:
@@ -195,28 +197,31 @@ def _squeezed(array: Array) -> Array:
 
 def _of_file(path: Path) -> _Pixels:
     content = read_bytes(path)
-    return _Pixels(parse_image(content, str(path)), content, str(path), False)
+    return _Pixels(parse_image(content, str(path)), lambda: content, str(path), False)
 
 
 def _of_array(array: Array, name: str) -> _Pixels:
     """Return an array as what a file with the same picture would give."""
     rows = _channels_last(array, name)
     numbers, is_exact = brightness(rows, name), rows.dtype != np.uint8
-    scaled = np.nan_to_num(numbers)
-    deep = rows.shape[2] == 1 and is_exact
-    if deep:  # grey keeps 16 bits on its way through a file
-        image = Image.fromarray(np.rint(scaled[..., 0] * 65535).astype(np.uint16))
-    else:
-        small = np.rint(scaled * 255).astype(np.uint8)
-        image = Image.fromarray(small[..., 0] if small.shape[2] == 1 else small)
-    stream = io.BytesIO()
-    image.save(stream, "PNG", compress_level=1)
-    content = stream.getvalue()
+    write = partial(_written, np.nan_to_num(numbers), is_exact)
     if rows.shape[2] in (1, 3) and is_exact:
         values = np.ascontiguousarray(numbers.transpose(2, 0, 1), np.float32)
     else:
-        values = parse_image(content, name)
-    return _Pixels(values, content, name, is_exact)
+        values = parse_image(write(), name)
+    return _Pixels(values, write, name, is_exact)
+
+
+def _written(numbers: Array, is_exact: bool) -> bytes:
+    """Return brightness (h, w, c) as the bytes of a PNG."""
+    if numbers.shape[2] == 1 and is_exact:  # grey keeps 16 bits on its way through a file
+        image = Image.fromarray(np.rint(numbers[..., 0] * 65535).astype(np.uint16))
+    else:
+        small = np.rint(numbers * 255).astype(np.uint8)
+        image = Image.fromarray(small[..., 0] if small.shape[2] == 1 else small)
+    stream = io.BytesIO()
+    image.save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
 
 
 def _channels_last(array: Array, name: str) -> Array:

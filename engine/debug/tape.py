@@ -227,10 +227,10 @@ class TrainingTape(Tape):
         self.scheduler, self.loader = scheduler, loader
         with scheduler.exclusive("Session", self):
             self._turn = scheduler.turns
+            self._record = scheduler.record_with(loader, "Session")
             if scheduler.batch >= len(loader):
                 # Somebody stopped after an epoch's last batch: its end is still to do.
                 scheduler.finish_epoch(len(loader))
-            self._record = scheduler.record_with(loader, "Session")
             self.epoch, self.batch = scheduler.epoch, scheduler.batch
             self.last_epoch = scheduler.epoch + epochs
             self._origin = scheduler.global_step - scheduler.epoch * len(loader) - scheduler.batch

@@ -65,9 +65,12 @@ class EngineBench(SteppingCommands):
         where, _, text = desk.sample.picture.source.partition("#")
         now = int(text) if where == name and text.isdigit() else -1
         record = desk.scheduler.record
-        predict = (
-            (lambda x: desk.scheduler.predict(record.prepared(x))) if move == "mistake" else None
-        )
+
+        def scores(x: Array) -> Array:
+            found: Array = desk.scheduler.predict(record.prepared(x))
+            return found
+
+        predict = scores if move == "mistake" else None
         number = runs.find_sample(dataset, now, move, label, self._random, predict)
         self._show(sample_of(dataset, name or "test", number, record))
 
@@ -84,13 +87,13 @@ class EngineBench(SteppingCommands):
 
     def do_use_pixels(self, pixels: Array, title: str) -> None:
         """Show a pasted picture."""
-        self._prepare(pixels, title)
+        self._take(pixels, title)
 
     def do_open_image(self, path: str) -> None:
         """Show a picture file."""
-        self._prepare(Path(path), Path(path).name)
+        self._take(Path(path), Path(path).name)
 
-    def _prepare(self, picture: Path | Array, title: str) -> None:
+    def _take(self, picture: Path | Array, title: str) -> None:
         """Show a picture as the run takes it, and tell what was done to it."""
         desk = self._open()
         ready = desk.scheduler.record.picture(picture, tuple(desk.info.input_shape), name=title)
