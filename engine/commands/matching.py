@@ -11,7 +11,7 @@ from engine.commands.datasets import FOUND_OUT, read_test
 from engine.commands.sources import Table
 from engine.data import Dataset
 from engine.data.parts import listed
-from engine.data.preparing import prepare_picture
+from engine.data.preparing import Preparation, prepare_picture
 from engine.errors import DataError
 from engine.typing import Array
 
@@ -39,7 +39,10 @@ def test_set(scheduler: Scheduler, source: str, table: Table = FOUND_OUT) -> Dat
     shape, look = model.input_shape, record.look
 
     def digit(path: Path) -> Array:
-        return prepare_picture(path, shape, look).x
+        # Of a class that the run does not know, nobody looks for digits: its name is refused.
+        is_known = record.classes is None or path.parent.name in record.classes
+        how = Preparation.auto if is_known else Preparation.plain
+        return prepare_picture(path, shape, look, how).x
 
     if look is not None and len(look.shape) == 3:
         shape = look.shape

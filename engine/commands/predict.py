@@ -19,6 +19,7 @@ from engine.commands.options import (
     HeaderOption,
     JsonOption,
     LabelOption,
+    PreparationOption,
     RunArgument,
     SeedOption,
     ThreadsOption,
@@ -43,12 +44,7 @@ def predict(
     delimiter: DelimiterOption = None,
     decimal: DecimalOption = None,
     header: HeaderOption = None,
-    preparation: Annotated[
-        Preparation,
-        typer.Option(
-            help="digit: as MNIST's digits; plain: resample only; auto: as the run records it."
-        ),
-    ] = Preparation.auto,
+    preparation: PreparationOption = Preparation.auto,
     device: DeviceOption = Device.auto,
     seed: SeedOption = None,
     threads: ThreadsOption = None,

@@ -12,6 +12,7 @@ from engine.commands.datasets import FOUND_OUT
 from engine.commands.matching import test_set
 from engine.commands.sources import Table
 from engine.data import DataLoader, Dataset
+from engine.data.preparing import Preparation
 from engine.debug import Session
 from engine.errors import ConfigurationError
 from engine.typing import Array
@@ -51,6 +52,7 @@ def gather(
     count: int,
     picture: Path | None = None,
     table: Table = FOUND_OUT,
+    how: Preparation = Preparation.auto,
 ) -> Material:
     """Return the samples of a session: a picture, or `count` samples of a test set.
 
@@ -67,6 +69,8 @@ def gather(
         Instead of the test set.
     table : Table
         How tables are to be read.
+    how : Preparation
+        Of a picture.
 
     Raises
     ------
@@ -75,7 +79,7 @@ def gather(
     """
     model = scheduler.model
     if picture is not None:
-        ready = scheduler.record.picture(picture, model.input_shape)
+        ready = scheduler.record.picture(picture, model.input_shape, how)
         return Material(ready.x[np.newaxis], None, str(picture), ready.steps)
     dataset = test_set(scheduler, data, table)
     if sample >= len(dataset):
