@@ -37,6 +37,7 @@ from engine.model import PREDICT_BATCH, Model
 from engine.optimizers import Optimizer
 from engine.precision import check_rate, check_rates, check_settings
 from engine.program import Moments, Program
+from engine.record import RunRecord
 from engine.schedules import Schedule
 from engine.stopping import ENDED_EARLY, EarlyStopping, Watch
 from engine.typing import Array
@@ -151,6 +152,8 @@ class Scheduler:
     global_step : int
         Steps made so far.
     history : History
+    record : RunRecord
+        What the run was made with: classes, loader, preprocessing; `fit` fills it.
     under_way : Snapshot or None
         How things were before the batch that a debugger is half-way through; None between batches.
     watch : Watch or None
@@ -168,6 +171,7 @@ class Scheduler:
         self._model, self._loss, self._optimizer = model, loss, optimizer
         self.epoch = self.batch = self.global_step = 0
         self.history = History()
+        self.record = self._upcoming = RunRecord()
         self.moments_since = 0
         self.moments = self._allocate_moments()
         self.under_way: Snapshot | None = None
@@ -556,7 +560,8 @@ class Scheduler:
         ConfigurationError
             If the settings make no sense.
         StateError
-            If this scheduler is training already.
+            If this scheduler is training already; or, in the middle of an epoch, if the loader is
+            another one than the epoch began with.
         """
         for name, count in (("epochs", epochs), ("steps", steps)):
             if count is not None:
@@ -597,6 +602,9 @@ class Scheduler:
             self._stop.clear()
             self._leave_half_batch()
             self._renew()  # what is wrong with the settings is said before anything begins
+            self._upcoming = self.record_with(loader, "fit")
+            if checked is not None:
+                self._upcoming.seen(checked, "fit validation")
             return self._fit(loader, epochs, steps, checked, early_stopping)
 
     def _loader(self, data: Any, targets: Any, batch_size: int) -> Batches:
@@ -605,6 +613,25 @@ class Scheduler:
             return cast(Batches, data)
         dataset = as_dataset(data, targets, "fit")
         return DataLoader(dataset, batch_size, shuffle=True, seed=self.model.seed)
+
+    def record_with(self, loader: Any, who: str) -> RunRecord:
+        """Return the record that the next step with a loader leaves; itself for the same loader.
+
+        Raises
+        ------
+        StateError
+            In the middle of an epoch, if the loader is another one: its batches are others, and
+            what is left of the epoch would repeat some samples and leave out others.
+        """
+        record = self.record.continued(loader, self.global_step)
+        found = self.record.differences(loader) if self.batch else []
+        if found:
+            raise StateError(
+                f"{who}: the run stands at batch {self.batch} of epoch {self.epoch} with another "
+                f"loader ({'; '.join(found)}); finish the epoch with a loader built as before, or "
+                "set scheduler.batch = 0 to begin it again with this one"
+            )
+        return record
 
     def _check_data(self, dataset: Any, name: str) -> None:
         """Refuse NaN, Inf and labels out of range before the first step, by place.
@@ -772,6 +799,7 @@ class Scheduler:
             # Move on before anybody is told: a listener that raises must not make this batch count
             # twice.
             loss, correct, counted = self.book(program, y)
+            self.record = self._upcoming
         event = StepFinished(
             step=self.global_step - 1,
             epoch=self.epoch,
@@ -816,17 +844,21 @@ class Scheduler:
     def evaluate(self, data: Any, targets: Any = None) -> Evaluation:
         """Return mean loss (without penalties) and accuracy over a data set.
 
+        Samples go through the preprocessing of the run (see `record`) first, and labels are matched
+        by the names of classes, where both sides have them.
         Labels that the loss ignores count in neither; `Evaluation.note` tells what could not be
         counted like the rest.
 
         Parameters
         ----------
         data : Dataset, DataLoader, (x, y), or array
-            A loader gives the batches of its first epoch, transforms included.
+            A loader gives the batches of its first epoch, transforms included; those that draw
+            nothing must be the run's own.
         targets : array, optional
             Where `data` is an array, or a tuple of arrays for several inputs.
         """
         source = as_batches(data, targets, "evaluate", PREDICT_BATCH)
+        source = self.record.seen(source, "evaluate")
         # Every batch with the same weights, whatever other threads do meanwhile.
         with self.model.guard.keeping():
             return self._evaluate(source)
@@ -943,6 +975,7 @@ class Scheduler:
                 copy.deepcopy(self.loss, memo),
                 copy.deepcopy(self.optimizer, memo),
             )
+            made.record = self.record
             made.epoch, made.batch, made.global_step = self.epoch, self.batch, self.global_step
             made.history, made.moments_since = copy.deepcopy(self.history), self.moments_since
             made.watch = copy.copy(self.watch)

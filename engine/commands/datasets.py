@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.commands.output import Output
-from engine.commands.sources import Table, find, refuse
+from engine.commands.sources import Prepare, Table, find, refuse
 from engine.data import Dataset, load_mnist, load_mnist_split
 from engine.data.describing import Description
 from engine.data.parts import listed
@@ -95,7 +95,12 @@ def read_data(
     return Data(train, test, _count_classes(train, test, source), note)
 
 
-def read_test(source: str, input_shape: Shape | None = None, table: Table = FOUND_OUT) -> Dataset:
+def read_test(
+    source: str,
+    input_shape: Shape | None = None,
+    table: Table = FOUND_OUT,
+    prepare: Prepare | None = None,
+) -> Dataset:
     """Read the test half of what `--data` names, or all of it if it has no halves.
 
     Parameters
@@ -106,11 +111,13 @@ def read_test(source: str, input_shape: Shape | None = None, table: Table = FOUN
         What pictures of a folder are brought to.
     table : Table
         How tables are to be read.
+    prepare : callable, optional
+        Reads one picture of a folder.
     """
     if source == "mnist":
         refuse(table, source)
         return load_mnist_split("test")
-    *_, last = find(_existing(source), input_shape, table).values()
+    *_, last = find(_existing(source), input_shape, table, prepare).values()
     return last()
 
 

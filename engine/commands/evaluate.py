@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from engine.commands.datasets import read_test, tell
+from engine.commands.datasets import tell
+from engine.commands.matching import test_set
 from engine.commands.options import (
     DataOption,
     DebugOption,
@@ -53,14 +54,17 @@ def evaluate(
     out = Output(as_json)
     scheduler = open_run(run, device, threads)
     how = table_of(label, delimiter, decimal, header)
-    dataset = read_test(data, scheduler.model.input_shape, how)
+    dataset = test_set(scheduler, data, how)
     found = dataset.describe()
     with watched(scheduler, out):
         result = scheduler.evaluate(dataset)
     matrix = report = None
     if confusion or by_class:
         check_classifier(scheduler.model, run)
-        ignored, scores = scheduler.loss.ignore_index, scheduler.predict(dataset.x)
+        ignored, scores = (
+            scheduler.loss.ignore_index,
+            scheduler.predict(scheduler.record.prepared(dataset.x)),
+        )
         names = dataset.classes if len(dataset.classes or ()) == scores.shape[1] else None
         report = per_class(scores, dataset.y, ignored, names)
         matrix = confusion_matrix(scores, dataset.y, ignored)

@@ -18,6 +18,7 @@ from engine.commands.options import (
     JsonOption,
     LabelOption,
     PictureOption,
+    PreparationOption,
     RunArgument,
     SampleOption,
     SeedOption,
@@ -28,6 +29,7 @@ from engine.commands.output import Output
 from engine.commands.runs import open_run
 from engine.commands.sessions import forward_session, gather, training_session
 from engine.commands.sources import table_of
+from engine.data.preparing import Preparation
 
 BATCH = 8
 """Samples that are run; sums over a batch stay short enough to be read."""
@@ -47,6 +49,7 @@ def explain(
         bool, typer.Option("--all", help="Show every term of a long sum.")
     ] = False,
     picture: PictureOption = None,
+    preparation: PreparationOption = Preparation.auto,
     sample: SampleOption = 0,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Samples that are run, from --sample on.")
@@ -70,7 +73,7 @@ def explain(
     where = parse_index(index)
     scheduler = open_run(run, device, threads)
     table = table_of(label, delimiter, decimal, header)
-    material = gather(scheduler, data, sample, batch_size, picture, table)
+    material = gather(scheduler, data, sample, batch_size, picture, table, preparation)
     is_forward = tensor == "output" and layer != "loss"
     make = forward_session if is_forward else training_session
     session = make(scheduler, material)

@@ -44,8 +44,9 @@ def export(
     out = Output(as_json)
     check_output(onnx, "ONNX")
     size = _batch(batch)
-    model = open_run(run, device, threads).model
-    export_onnx(model, onnx, opset=opset, batch=size)
+    scheduler = open_run(run, device, threads)
+    model = scheduler.model
+    export_onnx(model, onnx, opset=opset, batch=size, record=scheduler.record)
     shapes = {name: model.node(name).output_shape for name in (*model.inputs, *model.outputs)}
     out.json(
         output=str(onnx),

@@ -21,6 +21,7 @@ from engine.commands.options import (
 from engine.commands.output import Output, facts, number, percent, table
 from engine.commands.runs import open_run
 from engine.config import Configurable, encode
+from engine.record import classes_text, loader_text, pictures_text
 from engine.summary import rows as summary_rows
 
 EPOCHS_SHOWN = 20
@@ -59,6 +60,10 @@ def _data(scheduler: Scheduler, run: str) -> dict[str, Any]:
         "dtype": model.dtype,
         "convolution": model.convolution,
         "device": model.backend.describe(),
+        "classes": scheduler.record.classes,
+        "pictures": _pictures_data(scheduler),
+        "loader": scheduler.record.settings or None,
+        "chapters": len(scheduler.record.chapters),
         "loss": encode(scheduler.loss),
         "optimizer": encode(scheduler.optimizer),
         "epoch": scheduler.epoch,
@@ -71,6 +76,14 @@ def _data(scheduler: Scheduler, run: str) -> dict[str, Any]:
             "accuracy": history.accuracies,
         },
     }
+
+
+def _pictures_data(scheduler: Scheduler) -> dict[str, Any] | None:
+    record = scheduler.record
+    if record.newest is None:
+        return None
+    look = {} if record.look is None else record.look.to_data()
+    return {**look, "preprocessing": record.preprocessing}
 
 
 def settings_text(thing: Configurable) -> str:
@@ -94,6 +107,9 @@ def _facts(scheduler: Scheduler, run: str) -> list[tuple[str, str]]:
         ("model", f"{parameters:,} parameters, {model.dtype}, seed {model.seed}"),
         ("device", model.backend.describe()),
         ("convolution", model.convolution),
+        ("classes", classes_text(scheduler.record)),
+        ("pictures", pictures_text(scheduler.record)),
+        ("data", loader_text(scheduler.record)),
         ("loss", settings_text(scheduler.loss)),
         ("optimiser", settings_text(scheduler.optimizer)),
         (

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from engine.data.preparing import Preparation
 from engine.errors import ConfigurationError
 
 BUNDLED = "bundled"
@@ -99,6 +100,12 @@ HeaderOption = Annotated[
 ]
 PictureOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="A picture instead of a sample of the data.")
+]
+PreparationOption = Annotated[
+    Preparation,
+    typer.Option(
+        help="digit: as MNIST's digits; plain: resample only; auto: as the run records it."
+    ),
 ]
 SampleOption = Annotated[int, typer.Option(min=0, help="Number of the sample in the test set.")]
 

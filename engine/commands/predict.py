@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from engine import Scheduler
-from engine.commands.datasets import read_test
+from engine.commands.matching import class_text, test_set
 from engine.commands.options import (
     DebugOption,
     DecimalOption,
@@ -19,21 +19,22 @@ from engine.commands.options import (
     HeaderOption,
     JsonOption,
     LabelOption,
+    PreparationOption,
     RunArgument,
     SeedOption,
     ThreadsOption,
 )
 from engine.commands.output import Output, percent, table
-from engine.commands.pictures import Preparation, prepare
 from engine.commands.runs import check_classifier, decide, open_run
 from engine.commands.sources import Table, table_of
+from engine.data.preparing import Preparation
 from engine.errors import ConfigurationError
 
 
 def predict(
     run: RunArgument,
     pictures: Annotated[
-        list[Path] | None, typer.Argument(metavar="PICTURE...", help="PNG, JPEG, BMP or WebP.")
+        list[Path] | None, typer.Argument(metavar="PICTURE...", help="PNG, JPEG, BMP, WebP or npy.")
     ] = None,
     data: Annotated[
         str | None,
@@ -43,12 +44,7 @@ def predict(
     delimiter: DelimiterOption = None,
     decimal: DecimalOption = None,
     header: HeaderOption = None,
-    preparation: Annotated[
-        Preparation,
-        typer.Option(
-            help="digit: as MNIST's digits; plain: resample only; auto: by the net's input."
-        ),
-    ] = Preparation.auto,
+    preparation: PreparationOption = Preparation.auto,
     device: DeviceOption = Device.auto,
     seed: SeedOption = None,
     threads: ThreadsOption = None,
@@ -77,28 +73,45 @@ def _predict_pictures(
 ) -> None:
     model = scheduler.model
     # All are read before anything is printed: a wrong one is then the only thing that is said.
-    ready = [prepare(path, model.input_shape, how) for path in pictures]
+    ready = [scheduler.record.picture(path, model.input_shape, how) for path in pictures]
     classes, confidence = decide(model, np.stack([one.x for one in ready]), run)
     for path, one, kind, share in zip(pictures, ready, classes, confidence, strict=True):
-        out.json(prediction=kind, probability=share, picture=path, steps=one.steps)
-        out.line(f"{path}: {kind} ({percent(float(share))})", "bold", fold=False)
+        name = scheduler.record.name_of(int(kind))
+        out.json(
+            prediction=kind,
+            **{"class": name},
+            probability=share,
+            picture=path,
+            steps=one.steps,
+        )
+        shown = class_text(scheduler, int(kind))
+        out.line(f"{path}: {shown} ({percent(float(share))})", "bold", fold=False)
         out.line(" → ".join(one.steps), "dim")
 
 
 def _predict_data(scheduler: Scheduler, run: str, data: str, how: Table, out: Output) -> None:
-    dataset = read_test(data, scheduler.model.input_shape, how)
-    classes, confidence = decide(scheduler.model, dataset.x, run)
+    dataset = test_set(scheduler, data, how)
+    x = scheduler.record.prepared(dataset.x)
+    classes, confidence = decide(scheduler.model, x, run)
     has_labels = dataset.y.ndim == 1 and dataset.y.dtype == np.int64
     for number, (kind, share) in enumerate(zip(classes, confidence, strict=True)):
         label = {"label": dataset.y[number]} if has_labels else {}
-        out.json(prediction=kind, probability=share, **label)
+        name = scheduler.record.name_of(int(kind))
+        out.json(prediction=kind, **{"class": name}, probability=share, **label)
     rows = []
     for kind in np.unique(classes):
         of_kind = classes == kind
         right = percent(float((dataset.y[of_kind] == kind).mean())) if has_labels else ""
         rows.append(
-            (str(kind), f"{of_kind.sum():,}", right, percent(float(confidence[of_kind].mean())))
+            (
+                class_text(scheduler, int(kind)),
+                f"{of_kind.sum():,}",
+                right,
+                percent(float(confidence[of_kind].mean())),
+            )
         )
     columns = ("prediction", "samples", "right", "mean probability")
+    for note in dataset.notes:
+        out.line(f"note: {note}")
     out.show(table(columns, rows, right=columns[1:]))
     out.line(f"{len(dataset):,} samples; --json tells each of them, in order")

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from engine import Scheduler
-from engine.commands.datasets import FOUND_OUT, read_test
-from engine.commands.pictures import prepare
+from engine.commands.datasets import FOUND_OUT
+from engine.commands.matching import test_set
 from engine.commands.sources import Table
 from engine.data import DataLoader, Dataset
+from engine.data.preparing import Preparation
 from engine.debug import Session
 from engine.errors import ConfigurationError
 from engine.typing import Array
@@ -51,6 +52,7 @@ def gather(
     count: int,
     picture: Path | None = None,
     table: Table = FOUND_OUT,
+    how: Preparation = Preparation.auto,
 ) -> Material:
     """Return the samples of a session: a picture, or `count` samples of a test set.
 
@@ -67,6 +69,8 @@ def gather(
         Instead of the test set.
     table : Table
         How tables are to be read.
+    how : Preparation
+        Of a picture.
 
     Raises
     ------
@@ -75,15 +79,16 @@ def gather(
     """
     model = scheduler.model
     if picture is not None:
-        ready = prepare(picture, model.input_shape)
+        ready = scheduler.record.picture(picture, model.input_shape, how)
         return Material(ready.x[np.newaxis], None, str(picture), ready.steps)
-    dataset = read_test(data, model.input_shape, table)
+    dataset = test_set(scheduler, data, table)
     if sample >= len(dataset):
         raise ConfigurationError(
             f"--sample: expected 0 to {len(dataset) - 1}, received {sample}; {data} has no more"
         )
     chosen = slice(sample, sample + count)
-    return Material(dataset.x[chosen], dataset.y[chosen], f"{data} test sample {sample}")
+    x = scheduler.record.prepared(dataset.x[chosen])
+    return Material(x, dataset.y[chosen], f"{data} test sample {sample}")
 
 
 def forward_session(scheduler: Scheduler, material: Material) -> Session:

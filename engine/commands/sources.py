@@ -21,6 +21,7 @@ from engine.data.readers.names import half, half_within, is_passed_over, natural
 from engine.errors import ConfigurationError, DataError
 from engine.typing import Array, Shape
 
+Prepare = Callable[[Path], Array]
 Halves = dict[str, Callable[[], Dataset]]
 """What reads each half: ``train`` and ``test``, or ``all`` of a set that has none."""
 
@@ -75,7 +76,7 @@ def table_of(
     return Table(int(label) if is_number and label else label, sign, decimal, header)
 
 
-def find(path: Path, shape: Shape | None, table: Table) -> Halves:
+def find(path: Path, shape: Shape | None, table: Table, prepare: Prepare | None = None) -> Halves:
     """Return what reads the halves of what lies at a path.
 
     Parameters
@@ -85,6 +86,8 @@ def find(path: Path, shape: Shape | None, table: Table) -> Halves:
     shape : (c, h, w), optional
         What pictures are brought to; c is 0 if only their size is given.
     table : Table
+    prepare : callable, optional
+        Reads one picture of a folder; see `read_image_folder`.
 
     Raises
     ------
@@ -96,7 +99,7 @@ def find(path: Path, shape: Shape | None, table: Table) -> Halves:
     if tables := _table_folder(path, shape, table):
         return tables
     refuse(table, str(path))
-    return _idx_folder(path) or _cifar_folder(path) or _picture_folder(path, shape)
+    return _idx_folder(path) or _cifar_folder(path) or _picture_folder(path, shape, prepare)
 
 
 def refuse(table: Table, source: str) -> None:
@@ -363,14 +366,15 @@ def _picture_shapes(columns: int, shape: Shape | None) -> Iterator[Shape]:
 # -- pictures ------------------------------------------------------------------------------------
 
 
-def _picture_folder(folder: Path, shape: Shape | None) -> Halves:
+def _picture_folder(folder: Path, shape: Shape | None, prepare: Prepare | None) -> Halves:
     """Find class folders, or such folders within folders called train and test."""
     size = None if shape is None or len(shape) != 3 else (shape[1], shape[2])
     channels: Any = shape[0] if shape is not None and shape[0] in (1, 3) else None
     halves = _halves(folder)
+    read = partial(read_image_folder, size=size, channels=channels, prepare=prepare)
     if "train" not in halves or len(halves) < 2:
         (place,) = halves.values() or (folder,)
-        return {"all": partial(read_image_folder, place, size, channels)}
+        return {"all": partial(read, place)}
     first, second = halves["train"], halves.get("test") or halves["val"]
     classes = [[one.name for one in class_folders(place)] for place in (first, second)]
     foreign = [name for name in classes[1] if name not in classes[0]]
@@ -383,8 +387,8 @@ def _picture_folder(folder: Path, shape: Shape | None) -> Halves:
     others = [e.name for e in visible(folder) if e.is_dir() and e.name not in used]
     notes = [f"{', '.join(others)} beside {' and '.join(used)}: left out"] if others else []
     return {
-        "train": lambda: read_image_folder(first, size, channels).with_notes(*notes),
-        "test": lambda: read_image_folder(second, size, channels).with_classes(classes[0]),
+        "train": lambda: read(first).with_notes(*notes),
+        "test": lambda: read(second).with_classes(classes[0]),
     }
 
 

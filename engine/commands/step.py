@@ -24,6 +24,7 @@ from engine.commands.options import (
     JsonOption,
     LabelOption,
     PictureOption,
+    PreparationOption,
     SampleOption,
     SeedOption,
     ThreadsOption,
@@ -35,6 +36,7 @@ from engine.commands.sessions import Material, forward_session, gather, training
 from engine.commands.sources import table_of
 from engine.commands.tour import default_layer, tour
 from engine.commands.walking import operations_table, show_stack, show_stop
+from engine.data.preparing import Preparation
 from engine.debug import Session, Stop
 from engine.errors import ConfigurationError, EngineError
 from engine.typing import PHASES
@@ -80,6 +82,7 @@ def step(
         typer.Option(metavar="CONDITION", help="Key r stops where it holds: any_nonfinite ..."),
     ] = None,
     picture: PictureOption = None,
+    preparation: PreparationOption = Preparation.auto,
     sample: SampleOption = 0,
     data: DataOption = "mnist",
     label: LabelOption = None,
@@ -104,7 +107,9 @@ def step(
     is_walk = not (is_tour or as_json) and (keys is not None or sys.stdin.isatty())
     scheduler = open_run(run, device, threads)
     table = table_of(label, delimiter, decimal, header)
-    material = gather(scheduler, data, sample, BATCH if training else 1, picture, table)
+    material = gather(
+        scheduler, data, sample, BATCH if training else 1, picture, table, preparation
+    )
     session = (training_session if training else forward_session)(scheduler, material)
     chosen = layer if layer is not None else default_layer(session)
     where = None if index is None else parse_index(index)

@@ -28,6 +28,13 @@ from engine.commands.options import (
     parse_size,
 )
 from engine.commands.output import Output, shape_text
+from engine.commands.resuming import (
+    check_same,
+    epochs_in_all,
+    recorded_batch,
+    recorded_size,
+    with_recorded_transforms,
+)
 from engine.commands.runs import check_classifier, check_output, open_run
 from engine.commands.sources import table_of
 from engine.commands.training import carry_out
@@ -86,7 +93,10 @@ def train(
         int | None,
         typer.Option(min=1, help=f"Passes through the data in all; {EPOCHS} by default."),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples in a step.")] = BATCH_SIZE,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help=f"Samples in a step; {BATCH_SIZE} by default."),
+    ] = None,
     learning_rate: Annotated[
         float | None,
         typer.Option(help=f"At the start; it falls along a cosine. {LEARNING_RATE} by default."),
@@ -97,6 +107,13 @@ def train(
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with this run file, bit for bit.")
     ] = None,
+    accept_changes: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changes",
+            help="With --resume: go on although data, classes or batches are others than before.",
+        ),
+    ] = False,
     image_size: Annotated[
         str | None,
         typer.Option(metavar="HxW", help="Resample pictures of a folder to so many pixels."),
@@ -131,6 +148,8 @@ def train(
                 raise ConfigurationError(
                     f"{option}: comes from the run that --resume names; leave it out"
                 )
+    elif accept_changes:
+        raise ConfigurationError("--accept-changes: is for --resume alone; leave it out")
     scheduler = open_run(resume, device, threads) if resume is not None else None
     first_seed = scheduler.model.seed if scheduler is not None else (seed or 0)
     if seed is not None and seed != first_seed:
@@ -139,10 +158,20 @@ def train(
             f"{seed}; leave it out"
         )
     table = table_of(label, delimiter, decimal, header)
-    sets = read_data(data, first_seed, parse_size(image_size) if image_size else None, table)
-    loader = DataLoader(sets.train, batch_size=batch_size, shuffle=True, seed=first_seed)
+    size = parse_size(image_size) if image_size else None
     if scheduler is not None:
-        plan = _resumed(scheduler, sets, loader, epochs, str(resume))
+        size, batch_size = size or recorded_size(scheduler), batch_size or recorded_batch(scheduler)
+    sets = read_data(data, first_seed, size, table)
+    loader = DataLoader(
+        sets.train, batch_size=batch_size or BATCH_SIZE, shuffle=True, seed=first_seed
+    )
+    if scheduler is not None:
+        check_classifier(scheduler.model, str(resume))
+        loader = with_recorded_transforms(scheduler, loader)
+        notes = check_same(scheduler, loader, accept_changes, str(resume))
+        total = epochs_in_all(scheduler, loader, epochs, str(resume))
+        sets = replace(sets, note="; ".join([*([sets.note] if sets.note else []), *notes]))
+        plan = Plan(scheduler, loader, sets, total, str(resume))
     else:
         net = build(
             model or MODEL,
@@ -162,44 +191,6 @@ def train(
     check_output(output, size=size_of_run(plan.scheduler, plan.steps_left))
     _announce(plan, out, data)
     carry_out(plan, out, output)
-
-
-def _resumed(
-    scheduler: Scheduler, sets: Data, loader: DataLoader, epochs: int | None, run: str
-) -> Plan:
-    """Return the plan of a run that goes on; what is left of its own plan by default.
-
-    Raises
-    ------
-    ConfigurationError
-        If the data are cut into other batches than the run has seen, or nothing is left to do.
-    """
-    check_classifier(scheduler.model, run)
-    batches = len(loader)
-    before = (
-        (scheduler.global_step - scheduler.batch) / scheduler.epoch if scheduler.epoch else batches
-    )
-    rate = scheduler.optimizer.learning_rate
-    planned = rate.steps if isinstance(rate, CosineDecay) else None
-    if before != batches or scheduler.batch > batches or (planned or batches) % batches:
-        seen = f"{before:g}" if scheduler.epoch else "others"
-        raise ConfigurationError(
-            f"{run}: this run has seen {seen} batches in an epoch, these data and --batch-size "
-            f"{loader.batch_size} make {batches}; give what it was trained with"
-        )
-    total = epochs or (planned // batches if planned else 0)
-    if not total:
-        raise ConfigurationError(
-            f"--epochs: how many epochs {run} shall have in all is not known; give it"
-        )
-    if total <= scheduler.epoch:
-        raise ConfigurationError(
-            f"--epochs: {run} has been trained for {scheduler.epoch} epochs already; expected more "
-            f"than that in all, received {total}"
-        )
-    if isinstance(rate, CosineDecay) and total * batches > rate.steps:
-        scheduler.optimizer.learning_rate = CosineDecay(rate.start, total * batches, rate.end)
-    return Plan(scheduler, loader, sets, total, run)
 
 
 def _announce(plan: Plan, out: Output, source: str) -> None:

@@ -227,6 +227,7 @@ class TrainingTape(Tape):
         self.scheduler, self.loader = scheduler, loader
         with scheduler.exclusive("Session", self):
             self._turn = scheduler.turns
+            self._record = scheduler.record_with(loader, "Session")
             if scheduler.batch >= len(loader):
                 # Somebody stopped after an epoch's last batch: its end is still to do.
                 scheduler.finish_epoch(len(loader))
@@ -323,6 +324,7 @@ class TrainingTape(Tape):
         with self._moving():
             scheduler = self.scheduler
             scheduler.book(self._program, self.y)
+            scheduler.record = self._record
             if scheduler.batch == len(self.loader):
                 scheduler.finish_epoch(len(self.loader))
             self._begin()

@@ -29,11 +29,15 @@ from engine.io.watching import PREFIX, best_tensors, kept, watch_from_data, watc
 from engine.losses import CrossEntropyLoss, Loss
 from engine.model import Model
 from engine.optimizers import SGD, Optimizer
+from engine.record import RunRecord
 from engine.scheduler import Scheduler, Snapshot
 from engine.typing import Array
 
 FORMAT = "convscope-run"
-VERSION = 1
+VERSION = 2
+OLDEST_VERSION = 1
+"""Files are written as version 1 as long as its readers would not misunderstand them: they know
+nothing of preprocessing, and would show the net other pictures than it was trained on."""
 LARGEST_HEADER = 64 * 2**20
 """Bytes; a longer header is refused before it is read."""
 PLACEHOLDER = "0" * 64
@@ -82,7 +86,8 @@ def save(run: Scheduler | Model, path: str | os.PathLike[str]) -> Path:
 
 def _described(run: Scheduler | Model, model: Model) -> tuple[dict[str, Any], dict[str, Array]]:
     """Return what a run file holds: description and tensors."""
-    data: dict[str, Any] = {"format": FORMAT, "version": VERSION, "model": model_to_data(model)}
+    data: dict[str, Any] = {"format": FORMAT, "version": OLDEST_VERSION}
+    data["model"] = model_to_data(model)
     if isinstance(run, Scheduler):
         tensors = _tensors_of_run(run, run.settled())
         data["loss"], data["optimizer"] = encode(run.loss), encode(run.optimizer)
@@ -93,6 +98,10 @@ def _described(run: Scheduler | Model, model: Model) -> tuple[dict[str, Any], di
             best = kept(run)
             data["early_stopping"] = watch_to_data(run.watch, best)
             tensors |= _tensors_of_best(run, best, tensors)
+        if run.record.chapters:
+            data["record"] = run.record.to_data()
+        if run.record.preprocessing:
+            data["version"] = VERSION
     else:
         tensors = {name: np.array(p.value) for name, p in model.parameters.items()}
         tensors |= {f"state.{name}": array for name, array in model.state.items()}
@@ -164,6 +173,7 @@ def load(
         scheduler.moments_since = int(data.get("moments_since", 0))
         if "history" in data:
             scheduler.history = History.from_data(data["history"])
+        scheduler.record = RunRecord.from_data(data.get("record", []))
     except (KeyError, TypeError, AttributeError) as error:
         raise FormatError(
             f"{target}: the description of the run is incomplete ({error})"
@@ -209,10 +219,10 @@ def _parse(target: Path, content: bytes) -> tuple[dict[str, Any], dict[str, Arra
         raise FormatError(f"{target}: damaged ({error})") from error
     if data.get("format") != FORMAT:
         raise FormatError(f"{target}: this is no Convscope run file")
-    if data.get("version") != VERSION:
+    if data.get("version") not in range(OLDEST_VERSION, VERSION + 1):
         raise FormatError(
-            f"{target}: expected run file version {VERSION}, received {data.get('version')}; "
-            "update Convscope"
+            f"{target}: expected run file version {OLDEST_VERSION} to {VERSION}, received "
+            f"{data.get('version')}; update Convscope"
         )
     return data, tensors
 

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PyQt6.QtGui import QGuiApplication, QImage, QPainter, QUndoCommand
+import numpy.typing as npt
+from PyQt6.QtGui import QGuiApplication, QImage, QUndoCommand
 from PyQt6.QtWidgets import QFileDialog
 
 from gui.controllers.desk import Desk
@@ -37,16 +38,14 @@ class StrokeCommand(QUndoCommand):
 
 
 def image_array(image: QImage) -> Array:
-    """Return the picture as uint8 array, shape (h, w, 3), its transparent parts white."""
-    flat = QImage(image.size(), QImage.Format.Format_RGB32)
-    flat.fill(0xFFFFFFFF)
-    painter = QPainter(flat)
-    painter.drawImage(0, 0, image)
-    painter.end()
-    plain = flat.convertToFormat(QImage.Format.Format_RGB888)
+    """Return the picture as uint8 array, shape (h, w, 3), or (h, w, 4) if parts are transparent."""
+    clear = image.hasAlphaChannel()
+    form = QImage.Format.Format_RGBA8888 if clear else QImage.Format.Format_RGB888
+    plain, channels = image.convertToFormat(form), 4 if clear else 3
     data = bytes(plain.constBits().asstring(plain.sizeInBytes()))
     rows = np.frombuffer(data, np.uint8).reshape(plain.height(), plain.bytesPerLine())
-    return rows[:, : plain.width() * 3].reshape(plain.height(), plain.width(), 3).copy()
+    wide = rows[:, : plain.width() * channels]
+    return wide.reshape(plain.height(), plain.width(), channels).copy()
 
 
 class Inputs:
@@ -80,9 +79,33 @@ class Inputs:
         self._desk.worker.submit(command, *arguments)
 
     def _run(self, run: RunInfo) -> None:
-        """Allow the pen where the net takes one channel."""
+        """Allow the pen where the net takes one channel; prepare drawings as the run's pictures."""
         drawable = len(run.input_shape) == 3 and run.input_shape[0] == 1
-        self._desk.panels.input.canvas.setEnabled(drawable)
+        canvas = self._desk.panels.input.canvas
+        canvas.setEnabled(drawable)
+        if drawable:
+            canvas.set_prepare(partial(self._prepared, run))
+
+    def _prepared(self, run: RunInfo, drawing: Array) -> npt.NDArray[np.float32] | None:
+        """Return a drawing as the run's net takes it, or None if no digit is clear."""
+        from engine.data.preparing import Preparation, prepare_picture
+        from engine.errors import EngineError
+        from engine.pictures import SIDE
+
+        shape = tuple(run.input_shape if run.look is None else run.look.shape)
+        if not drawing.any():
+            return np.zeros(shape[1:], np.float32)
+        # A run that records nothing and takes what MNIST's do is most likely one of them.
+        unknown = run.look is None and shape == (1, SIDE, SIDE)
+        how = Preparation.digit if unknown else Preparation.auto
+        try:
+            ready = prepare_picture(drawing, shape, run.look, how, "drawing")
+        except EngineError as error:
+            self.show_stages(str(error))
+            return None
+        self.show_stages(" → ".join(ready.steps))
+        picture: npt.NDArray[np.float32] = ready.x[0]
+        return picture
 
     def move(self, dataset: str | None, move: str, label: int | None) -> None:
         """Go to another picture of the set: random, next, previous or the next mistake."""

@@ -13,6 +13,7 @@ from gui.models.layout import Array, Mode, TensorLayout
 
 if TYPE_CHECKING:
     from engine.debug.position import Position
+    from engine.pictures import Look
     from gui.widgets.window_content import WindowContent
 
 FrameState = Literal["done", "current", "waiting"]
@@ -58,6 +59,8 @@ class RunInfo:
         Number of pictures by name of the set: ``{"test": 10000, "train": 60000}``.
     class_counts : dict
         Pictures of each class, by name of the set.
+    look : Look or None
+        How the pictures looked that it was trained on; None if that is not recorded.
     """
 
     title: str
@@ -70,6 +73,7 @@ class RunInfo:
     can_train: bool
     dataset_sizes: dict[str, int] = field(default_factory=dict)
     class_counts: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    look: Look | None = None
 
     def node(self, name: str) -> NodeInfo | None:
         """Return the node of that name, or None."""

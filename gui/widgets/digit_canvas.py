@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -22,14 +23,22 @@ from PyQt6.QtWidgets import (
 from gui import theme
 from gui.widgets import pixels
 from gui.widgets.canvas import CENTRE, LEFT, Canvas, text_width
-from gui.widgets.digit_preprocess import SIDE, preprocess
 from gui.widgets.window_content import Array
 
 Tool = Literal["pen", "eraser"]
 Drawing = npt.NDArray[np.float32]
 
+SIDE = 28
+"""Pixels of the picture that a net sees, as long as nobody says otherwise."""
 _RESOLUTION = 280
 """Pixels of the drawing across: ten for each the network sees."""
+
+
+def _averaged(drawing: Array) -> Drawing:
+    """Return a drawing as it is, each pixel the mean of ten by ten."""
+    block = _RESOLUTION // SIDE
+    means = drawing.reshape(SIDE, block, SIDE, block).mean(axis=(1, 3))
+    return np.asarray(means, np.float32)
 
 
 class _Sheet(Canvas):
@@ -173,8 +182,9 @@ class _Preview(Canvas):
         painter.drawText(room, int(LEFT), fitting[0] if fitting else "net")
         side = min(self.width() - 2.0, self.height() - 20.0)
         ratio = self.ratio()
-        if side * ratio > SIDE:
-            side = int(side * ratio / SIDE) * SIDE / ratio
+        across = self._picture.shape[1]
+        if side * ratio > across:
+            side = int(side * ratio / across) * across / ratio
         frame = QRectF(0.5, 18, side, side)
         painter.drawImage(frame, pixels.picture(self._picture, "grey", (0.0, 1.0)))
         painter.setPen(QPen(theme.colour("line"), 1))
@@ -182,14 +192,17 @@ class _Preview(Canvas):
 
 
 class DigitCanvas(QWidget):
-    """Drawing sheet with pen, eraser, pen size, clear, and the preprocessed picture.
+    """Drawing sheet with pen, eraser, pen size, clear, and the picture that the net sees.
+
+    How a drawing becomes that picture belongs to the run and is not known here: `prepare` is set
+    from outside.
 
     Undo lives outside: `stroke_finished` carries the drawing before and after each stroke, and
     `set_strokes` restores one.
     """
 
     changed = pyqtSignal(object)
-    """float32 array (28, 28) in [0, 1], after each movement of the pen."""
+    """The picture that the net sees, float32 (h, w) in [0, 1], after each movement of the pen."""
     stroke_finished = pyqtSignal(object, object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -199,6 +212,8 @@ class DigitCanvas(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._sheet = _Sheet(self)
         self._preview = _Preview(self)
+        self._prepare: Callable[[Array], Drawing | None] = _averaged
+        self._seen: Drawing = np.zeros((SIDE, SIDE), np.float32)
         self._sheet.drawn.connect(self._changed)
         self._sheet.finished.connect(self.stroke_finished)
         self._pen, self._eraser = QToolButton(self), QToolButton(self)
@@ -276,14 +291,34 @@ class DigitCanvas(QWidget):
         if self._size.value() != round(size):
             self._size.setValue(round(size))
 
+    def set_prepare(self, prepare: Callable[[Array], Drawing | None]) -> None:
+        """Say how a drawing becomes what the net sees.
+
+        Parameters
+        ----------
+        prepare : callable
+            Takes the drawing, float32 (280, 280) with 1 for ink; returns a picture, float32 (h, w)
+            in [0, 1], or None for a drawing that gives none.
+        """
+        self._prepare = prepare
+        self._see()
+
     def picture(self) -> Drawing:
-        """Return what the network sees, float32 (28, 28) in [0, 1]."""
-        return preprocess(self.strokes())
+        """Return what the network sees, float32 (h, w) in [0, 1]: the last drawing that gave it."""
+        return self._seen
+
+    def _see(self) -> bool:
+        """Prepare the drawing and show it; False if it gives no picture."""
+        picture = self._prepare(self.strokes())
+        if picture is None:
+            return False
+        self._seen = picture
+        self._preview.show_picture(picture)
+        return True
 
     def _changed(self) -> None:
-        picture = self.picture()
-        self._preview.show_picture(picture)
-        self.changed.emit(picture)
+        if self._see():
+            self.changed.emit(self._seen)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
         """Clear the drawing with Delete (it can be undone)."""

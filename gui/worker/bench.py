@@ -14,8 +14,6 @@ from gui.worker.debuggee import Debuggee
 from gui.worker.mailbox import Notice
 from gui.worker.pictures import (
     Sample,
-    fit_pixels,
-    read_picture,
     sample_of,
     sample_of_array,
     synthetic,
@@ -58,7 +56,8 @@ class EngineBench(SteppingCommands):
 
     def do_show_sample(self, name: str, number: int) -> None:
         """Show a picture of a set."""
-        self._show(sample_of(self._library.get(name), name, number))
+        record = self._open().scheduler.record
+        self._show(sample_of(self._library.get(name), name, number, record))
 
     def do_move_sample(self, name: str, move: str, label: int) -> None:
         """Show another picture of a set: the next, previous or a random one, or a mistake."""
@@ -66,29 +65,41 @@ class EngineBench(SteppingCommands):
         dataset = self._library.get(name or "test")
         where, _, text = desk.sample.picture.source.partition("#")
         now = int(text) if where == name and text.isdigit() else -1
-        predict = desk.scheduler.predict if move == "mistake" else None
+        record = desk.scheduler.record
+
+        def scores(x: Array) -> Array:
+            found: Array = desk.scheduler.predict(record.prepared(x))
+            return found
+
+        predict = scores if move == "mistake" else None
         number = runs.find_sample(dataset, now, move, label, self._random, predict)
-        self._show(sample_of(dataset, name or "test", number))
+        self._show(sample_of(dataset, name or "test", number, record))
 
     def do_show_picture(self, picture: Array, title: str, source: str) -> None:
-        """Show what was drawn; the cursor stays at its place."""
-        shape = self._open().info.input_shape
+        """Show what was drawn and prepared; the cursor stays at its place."""
+        desk = self._open()
+        record, shape = desk.scheduler.record, tuple(desk.info.input_shape)
         x = np.asarray(picture, np.float32).reshape((1, *picture.shape[-2:]))
-        if x.shape != tuple(shape):
-            x, _ = fit_pixels(picture, shape)
+        if x.shape == (shape if record.look is None else record.look.shape):
+            x = record.prepared(x[np.newaxis])[0]
+        else:
+            x = record.picture(picture, shape, name=title).x
         self._show(sample_of_array(x, title, source))
 
     def do_use_pixels(self, pixels: Array, title: str) -> None:
         """Show a pasted picture."""
-        x, stages = fit_pixels(pixels, self._open().info.input_shape)
-        self._show(sample_of_array(x, title, "file"))
-        self._outlets.answers.put(("stages", stages))
+        self._take(pixels, title)
 
     def do_open_image(self, path: str) -> None:
         """Show a picture file."""
-        x, stages = read_picture(path, self._open().info.input_shape)
-        self._show(sample_of_array(x, Path(path).name, "file"))
-        self._outlets.answers.put(("stages", stages))
+        self._take(Path(path), Path(path).name)
+
+    def _take(self, picture: Path | Array, title: str) -> None:
+        """Show a picture as the run takes it, and tell what was done to it."""
+        desk = self._open()
+        ready = desk.scheduler.record.picture(picture, tuple(desk.info.input_shape), name=title)
+        self._show(sample_of_array(ready.x, title, "file"))
+        self._outlets.answers.put(("stages", " → ".join(ready.steps)))
 
     def do_synthetic(self, kind: str, amount: int) -> None:
         """Show a picture made by rule."""

@@ -166,10 +166,10 @@ class BenchCore:
     # --- opening and leaving --------------------------------------------------------------------
 
     def _use(self, scheduler: Scheduler, path: str, sample: Sample | None) -> None:
-        sizes = self._library.sizes(scheduler.model.input_shape)
+        sizes = self._library.sizes(scheduler)
         info = runs.describe(scheduler, path, sizes, self._library)
         if sample is None or sample.x.shape[1:] != tuple(info.input_shape):
-            sample = self._first_sample(info)
+            sample = self._first_sample(info, scheduler)
         runs.compile_forward(scheduler, self._outlets.tasks.put)
         debuggee = Debuggee(scheduler.model, sample)
         debuggee.session.step_over()  # the load: the cursor stands before the first layer
@@ -186,9 +186,9 @@ class BenchCore:
         for scalar in runs.history(scheduler):
             self._outlets.scalars.put(scalar)
 
-    def _first_sample(self, info: RunInfo) -> Sample:
+    def _first_sample(self, info: RunInfo, scheduler: Scheduler) -> Sample:
         if info.dataset_sizes:
-            return sample_of(self._library.get("test"), "test", 0)
+            return sample_of(self._library.get("test"), "test", 0, scheduler.record)
         picture = synthetic("noise", 0, info.input_shape)
         return sample_of_array(picture, "noise", "synthetic")
 

@@ -142,9 +142,9 @@ def describe(scheduler: Scheduler, path: str, sizes: dict[str, int], library: Li
     outputs = model.output_shape
     classes = library.get("test").classes if sizes else None
     fits = classes is not None and outputs == (len(classes),)
-    labels = tuple(classes) if fits and classes is not None else ()
-    if not labels and len(outputs) == 1:
-        labels = tuple(str(number) for number in range(outputs[0]))
+    labels = scheduler.record.classes or (tuple(classes) if fits and classes is not None else ())
+    if len(outputs) == 1:  # a net may have more outputs than there are names
+        labels = (*labels, *(str(number) for number in range(len(labels), outputs[0])))
     total = sum(int(np.prod(parameter.shape)) for parameter in model.parameters.values())
     facts = [*model.backend.describe().split(", ")[:2], model.dtype]
     facts = [fact.replace("1 threads", "1 thread") for fact in facts]
@@ -158,6 +158,7 @@ def describe(scheduler: Scheduler, path: str, sizes: dict[str, int], library: Li
         facts=", ".join(facts),
         can_train=fits,
         dataset_sizes=sizes,
+        look=scheduler.record.look,
     )
 
 
@@ -191,11 +192,26 @@ def fresh(scheduler: Scheduler, seed: int) -> Scheduler:
 
 
 def training_loader(scheduler: Scheduler, train: Dataset) -> DataLoader:
-    """Return the batches to train on, in the run's own order."""
+    """Return the batches to train on: the run's own, if it was trained on these data."""
     from engine.data import DataLoader
+    from engine.errors import EngineError
 
+    record = scheduler.record
     loader = DataLoader(train, batch_size=TRAINED_BATCH, shuffle=True, seed=scheduler.model.seed)
-    if scheduler.batch >= len(loader):  # the run was trained with smaller batches
+    if record.settings:
+        try:
+            loader = DataLoader.from_config(train, dict(record.settings))
+        except EngineError:  # other data, or a transform that a file can only name
+            chain = (record.chains or {}).get(None, ())
+            loader = DataLoader(
+                train,
+                batch_size=record.settings.get("batch_size") or TRAINED_BATCH,
+                shuffle=True,
+                seed=scheduler.model.seed,
+                transform=chain,
+            )
+    differs = bool(scheduler.batch and record.differences(loader))
+    if scheduler.batch >= len(loader) or differs:  # these batches cannot finish that epoch
         scheduler.epoch, scheduler.batch = scheduler.epoch + 1, 0
     return loader
 

@@ -1,4 +1,4 @@
-"""From arrays to colours and pixels, and the preprocessing of drawings."""
+"""From arrays to colours and pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from PyQt6.QtGui import QColor
 
 from gui import theme
 from gui.widgets import pixels
-from gui.widgets.digit_preprocess import preprocess
 from gui.widgets.network_graph import StripNode, lay_out
 
 
@@ -73,31 +72,6 @@ def test_inferno_runs_from_dark_to_bright_without_falling_back():
     assert (np.diff(light) > -1.0).all()
     assert light[0] < 10
     assert light[-1] > 230
-
-
-# --- drawings ----------------------------------------------------------------------------------
-
-
-def test_drawing_is_centred_by_mass_and_scaled_to_twenty():
-    drawing = np.zeros((280, 280), np.float32)
-    drawing[20:180, 30:70] = 1.0
-    picture = preprocess(drawing)
-    rows, columns = np.nonzero(picture > 0.05)
-    assert picture.shape == (28, 28)
-    assert picture.dtype == np.float32
-    assert np.ptp(rows) + 1 == 20
-    assert abs(rows.mean() - 13.5) <= 0.6
-    assert abs(columns.mean() - 13.5) <= 0.6
-    assert picture.max() == pytest.approx(1.0)
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (280, 280), (7, 300)])
-def test_preprocess_takes_any_drawing(shape):
-    assert not preprocess(np.zeros(shape)).any()
-    full = preprocess(np.ones(shape))
-    assert full.shape == (28, 28)
-    assert full.max() <= 1.0
-    assert np.isfinite(preprocess(np.full(shape, np.nan))).all()
 
 
 # --- graph -------------------------------------------------------------------------------------

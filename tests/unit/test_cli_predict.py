@@ -9,14 +9,17 @@ import pytest
 from PIL import Image, ImageDraw
 
 from engine import Model, Scheduler, load, save
-from engine.commands.pictures import Preparation, prepare, prepare_digit
 from engine.data import load_mnist_split
+from engine.data.digits import prepare_digit
+from engine.data.preparing import Preparation, Prepared, prepare_picture
 from engine.errors import DataError, ShapeError
 from engine.layers import Conv2d, Dense, Flatten, Softmax
 from engine.losses import CrossEntropyLoss
 from engine.optimizers import SGD
+from engine.pictures import Look
 from tests.unit.cli_tools import CommandLine
 
+DIGITS = Look((1, 28, 28), True, 0.0, 1.0)
 SEVEN = [(60, 40), (140, 40), (90, 170)]
 
 
@@ -27,6 +30,11 @@ def draw(path: Path, ink: int, paper: int, mode: str = "L", shift: int = 0) -> P
     ImageDraw.Draw(picture).line(points, fill=ink, width=14, joint="curve")
     picture.convert(mode).save(path)
     return path
+
+
+def prepare(path: Path, shape: tuple[int, ...], how: Preparation = Preparation.auto) -> Prepared:
+    """Prepare a picture as a run of MNIST's digits does, or one that recorded nothing."""
+    return prepare_picture(path, shape, DIGITS if shape == (1, 28, 28) else None, how)
 
 
 def write_mnist(path: Path, number: int, inverted: bool = False) -> int:

@@ -147,7 +147,7 @@ def test_a_picture_cannot_be_trained_on(convscope: CommandLine, run_file: Path, 
 
     Image.fromarray(np.eye(28, dtype=np.uint8) * 255).save(tmp_path / "line.png")
     shown = convscope.good("step", run_file, "--keys", "n", "--picture", tmp_path / "line.png").out
-    assert "scaled to 20×20" in shown
+    assert "taken as it is" in shown
     message = convscope.wrong("step", run_file, "--training", "--picture", tmp_path / "line.png")
     assert "--picture: a training step needs a label" in message
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import cast
@@ -24,6 +25,7 @@ def read_image_folder(
     path: str | PathLike[str],
     size: tuple[int, int] | None = None,
     channels: Channels | None = None,
+    prepare: Callable[[Path], Array] | None = None,
 ) -> Dataset:
     """Read a set of pictures, sorted into one folder for each class.
 
@@ -39,6 +41,8 @@ def read_image_folder(
         Height and width in pixels to resample all pictures to; by default they must be equal.
     channels : {1, 3}, optional
         Grey or RGB; by default RGB if any picture is stored with colours.
+    prepare : callable, optional
+        Reads a picture and returns it as float32 (c, h, w), in place of `size` and `channels`.
 
     Returns
     -------
@@ -62,10 +66,12 @@ def read_image_folder(
     files = [(file, number) for number, folder in enumerate(folders) for file in _pictures(folder)]
     notes = list(_left_out(root, folders))
     paths = [file for file, _ in files]
-    if channels is None:
+    if channels is None and prepare is None:
         channels, colours = _channels(paths)
         notes += colours
-    images, on_black = _read(paths, channels, size, root)
+    images, on_black = _read(
+        paths, partial(_decoded, channels=channels, size=size, prepare=prepare), root
+    )
     if on_black:
         notes.append(
             f"{on_black:,} of {len(paths):,} pictures show white on nothing, so what is "
@@ -191,7 +197,7 @@ def _channels(files: Sequence[Path]) -> tuple[Channels, list[str]]:
 
 
 def _read(
-    files: Sequence[Path], channels: Channels, size: tuple[int, int] | None, root: Path
+    files: Sequence[Path], decoded: Callable[[Path], Picture], root: Path
 ) -> tuple[Array, int]:
     """Return all pictures, and how many were put on black."""
     images: Array | None = None
@@ -200,7 +206,7 @@ def _read(
     misfits: list[tuple[Path, Array]] = []
     for place, file in enumerate(files):
         try:
-            picture = _decoded(file, channels, size)
+            picture = decoded(file)
         except EngineError as error:
             failures.append(error)
             continue
@@ -225,7 +231,15 @@ def _read(
     return images, on_black
 
 
-def _decoded(file: Path, channels: Channels, size: tuple[int, int] | None) -> Picture:
+def _decoded(
+    file: Path,
+    channels: Channels | None,
+    size: tuple[int, int] | None,
+    prepare: Callable[[Path], Array] | None,
+) -> Picture:
+    if prepare is not None:
+        values = prepare(file)
+        return Picture(values, len(values) == 1, False)
     return decode(read_bytes(file), str(file), channels, size)
 
 

@@ -12,6 +12,7 @@ from engine import arguments
 from engine.errors import ConfigurationError, StateError, shown
 from engine.io.files import write_whole
 from engine.model import Model
+from engine.record import RunRecord
 
 OPSET = 17
 """Understood by every runtime of the last years; nothing newer is needed."""
@@ -22,7 +23,12 @@ Batch = int | Literal["dynamic"]
 
 
 def export_onnx(
-    model: Model, path: str | os.PathLike[str], *, opset: int = OPSET, batch: Batch = "dynamic"
+    model: Model,
+    path: str | os.PathLike[str],
+    *,
+    opset: int = OPSET,
+    batch: Batch = "dynamic",
+    record: RunRecord | None = None,
 ) -> Path:
     """Write a model as an ONNX file that computes what calling the model does.
 
@@ -39,6 +45,10 @@ def export_onnx(
         Version of the operators, from 14 to the newest that the installed onnx package knows.
     batch : int or "dynamic"
         Number of samples the file accepts.
+    record : RunRecord, optional
+        What the run was made with (``scheduler.record``): the names of its classes and what is to
+        be done to a picture are written beside the graph, as ``metadata_props`` and as the text of
+        the input.
 
     Returns
     -------
@@ -74,7 +84,12 @@ def export_onnx(
             f"export_onnx: expected at most {LARGEST_BYTES:,} bytes of weights, which is all that "
             f"an ONNX file can hold, received {size:,}"
         )
-    from engine.io.onnx.graph import graph_of
+    if record is not None:
+        arguments.instance("export_onnx record", record, RunRecord, "scheduler.record")
+    from engine.io.onnx.graph import graph_of, note_record
 
-    write_whole(target, graph_of(model, opset, batch).SerializeToString())
+    graph = graph_of(model, opset, batch)
+    if record is not None and record.newest is not None:
+        note_record(graph, record)
+    write_whole(target, graph.SerializeToString())
     return target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
@@ -14,6 +15,7 @@ from engine import arguments
 from engine.errors import ConfigurationError, UnsupportedOperator, shown
 from engine.io.onnx.operators import WRITERS, Place
 from engine.model import Model, ModelNode
+from engine.record import RunRecord, pictures_text
 from engine.typing import Array, Shape
 
 LEAST_OPSET = 14
@@ -63,6 +65,20 @@ def graph_of(model: Model, opset: int, batch: int | str) -> onnx.ModelProto:
         producer_name=NAME,
         producer_version=metadata.version(NAME),
     )
+
+
+def note_record(graph: onnx.ModelProto, record: RunRecord) -> None:
+    """Write what a run was made with beside its graph: programs show it, none is bound by it."""
+    notes = {f"{NAME}.pictures": pictures_text(record)}
+    if record.classes is not None:
+        notes[f"{NAME}.classes"] = json.dumps(list(record.classes))
+    if record.preprocessing:
+        notes[f"{NAME}.preprocessing"] = json.dumps(record.preprocessing)
+    helper.set_model_props(graph, notes)
+    if len(graph.graph.input) == 1 and record.look is not None:
+        graph.graph.input[0].doc_string = f"pictures (n, c, h, w): {pictures_text(record)}"
+    if len(graph.graph.output) == 1 and record.classes is not None:
+        graph.graph.output[0].doc_string = f"classes: {', '.join(record.classes)}"
 
 
 class _Rows:
