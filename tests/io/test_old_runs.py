@@ -17,7 +17,8 @@ RECORDED = json.loads((FOLDER / "recorded.json").read_text(encoding="utf-8"))
 
 
 def test_every_file_is_recorded():
-    files = {path.stem for path in FOLDER.glob("*.safetensors")}
+    # Masks that are drawn by the place of a layer have a test of their own.
+    files = {path.stem for path in FOLDER.glob("*.safetensors")} - {"dropout_by_number"}
     assert files == set(RECORDED) == set(CASES)
     for name, entry in RECORDED.items():
         content = (FOLDER / f"{name}.safetensors").read_bytes()

@@ -498,7 +498,7 @@ def test_other_batches_than_before_are_refused(
     path = tmp_path / "run.safetensors"
     convscope.good("train", *NET, "--data", digits_npz, "--epochs", 1, "--output", path)
     words = ("train", "--resume", path, "--data", digits_npz, "--epochs", 3, "--batch-size", 16)
-    assert f"has seen {BATCHES} batches in an epoch" in convscope.wrong(*words)
+    assert "batch size 32, now 16" in convscope.wrong(*words)
 
 
 def test_the_bar_shows_loss_and_accuracy(
@@ -552,8 +552,5 @@ def test_a_training_that_ends_in_nan_is_told(convscope: CommandLine, digits_npz:
     (note,) = (line for line in lines if line["event"] == "note")
     assert note["diverged"]
     assert "the training ends in nan: so is the loss since step" in note["note"]
-    epochs = [line for line in lines if line["event"] == "epoch"]
-    assert all("the scores of 60 samples are NaN" in epoch["note"] for epoch in epochs)
     text = " ".join(convscope(*words).out.split())
     assert "find where it begins with the breakpoint any_nonfinite" in text
-    assert "which is never right; the first is sample 0" in text
