@@ -47,10 +47,8 @@ def pixel_words(inside: Inside, position: Position) -> Words:
     result = inside.result_of(position)
     rest = inside.shapes[result][2:]
     places = [i for i in (position.y, position.x) if i is not None]
-    if result not in inside.per_sample:
-        kind = "weight"
-    else:
-        kind = "pixel" if len(rest) > 1 else "position"
+    names = ("pixel", "position") if result in inside.per_sample else ("weight", "weight")
+    kind = names[len(rest) < 2]
     return f"{kind} ({', '.join(map(str, places))})", f"of {size_words(rest)}"
 
 
@@ -85,8 +83,8 @@ def inner_words(session: Inspector, position: Position) -> list[Words]:
 def place_words(session: Inspector, position: Position | None = None) -> str:
     """Return a place of a session in one line, the current one by default.
 
-    For example ``epoch 0 · batch 3 · backward · conv2 · weight.gradient · kernel (3, 2)``; only terms
-    say how many there are, because nobody knows that by heart.
+    For example ``epoch 0 · batch 3 · backward · conv2 · weight.gradient · kernel (3, 2)``; only
+    terms say how many there are, because nobody knows that by heart.
     """
     at = position or session.position
     if session.at_end and at == session.position:

@@ -105,7 +105,8 @@ class PredictionBars(Canvas):
         width = self.width() - 20.0
         label_width = max(text_width(label_font, self.label(i)) for i in shown)
         label_width = min(label_width, width * 0.4) + 8
-        value_width = text_width(mono, "0.0000") + 6
+        texts = [format_number(float(self._values[i])) for i in shown]
+        value_width = max(text_width(mono, text) for text in ("0.0000", *texts)) + 6
         tick = 14.0 if self._truth is not None else 0.0
         track = max(width - label_width - value_width - tick, 10)
         best = self.best()
@@ -124,8 +125,7 @@ class PredictionBars(Canvas):
             painter.setFont(mono)
             painter.setPen(theme.colour("nonfinite" if bad else "text" if strong else "muted"))
             line = QRectF(10 + label_width + track, top, value_width, row)
-            text = "0.0000" if 0 <= value < 5e-5 else format_number(value)
-            painter.drawText(line, int(RIGHT), text)
+            painter.drawText(line, int(RIGHT), format_number(value))
             if index == self._truth:
                 painter.setFont(theme.ui(12, bold=True))
                 painter.setPen(theme.colour("good"))

@@ -24,7 +24,7 @@ from gui.widgets.canvas import (
 from gui.widgets.cells import draw_numbers
 from gui.widgets.colour_bar import BAR_WIDTH, Spread, draw_colour_bar, labels_width, spread_of
 from gui.widgets.map_statistics import draw_statistics, grid_lines, statistics_of, statistics_text
-from gui.widgets.numbers import cell_scale, format_full, is_whole
+from gui.widgets.numbers import cell_scale, format_full, is_whole, scaled
 from gui.widgets.window_content import Array, Mode
 
 Box = tuple[int, int, int, int, str]
@@ -114,8 +114,7 @@ class MapView(Canvas):
         self._entries = pixels.to_entries(data, mode, self._limits)
         self._bad = np.argwhere(self._entries == 0)
         self._scale = cell_scale(data)
-        unit = f" · cells {self._scale[1]}" if self._scale[1] else ""
-        self._caption = f"{scope} range" + (f" · {clip_note}" if clip_note else "") + unit
+        self._caption = f"{scope} range" + (f" · {clip_note}" if clip_note else "")
         self._statistics = statistics_of(data)
         self._spread = spread_of(data, self._limits)
         self._image = None
@@ -164,6 +163,10 @@ class MapView(Canvas):
     def statistics(self) -> dict[str, float]:
         """Return min, mean, max, std over finite values, the share of zeros and positives, NaNs."""
         return dict(self._statistics)
+
+    def unit(self) -> str:
+        """Return the power of ten that the numbers in the cells are written in, or empty."""
+        return self._scale[1]
 
     def pick(self) -> tuple[int, int] | None:
         """Return the picked cell."""
@@ -384,7 +387,7 @@ class MapView(Canvas):
         draw_numbers(
             painter,
             corners,
-            self._map[rows, columns] * self._scale[0],
+            scaled(self._map[rows, columns], self._scale[0]),
             self._entries[rows, columns],
             self._mode,
             (cell, cell),

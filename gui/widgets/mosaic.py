@@ -14,7 +14,7 @@ from gui import theme
 from gui.widgets import pixels
 from gui.widgets.canvas import CENTRE, Canvas, draw_outline, draw_rects, elided, waiting_colour
 from gui.widgets.cells import draw_numbers, numbers_fit
-from gui.widgets.numbers import cell_scale, format_full, format_number, is_whole
+from gui.widgets.numbers import cell_scale, format_full, format_number, is_whole, scaled
 from gui.widgets.window_content import Array, Mode
 
 _LABEL = 13
@@ -124,6 +124,10 @@ class MosaicView(Canvas):
     def selected_channel(self) -> int | None:
         """Return the selected map."""
         return self._selected
+
+    def unit(self) -> str:
+        """Return the power of ten that the numbers in the tiles are written in, or empty."""
+        return self._scale[1]
 
     def limits(self) -> pixels.Limits:
         """Return the range of the colours."""
@@ -288,7 +292,7 @@ class MosaicView(Canvas):
         draw_numbers(
             painter,
             corners,
-            self._maps[:count].ravel() * self._scale[0],
+            scaled(self._maps[:count].ravel(), self._scale[0]),
             self._entries[:count].ravel(),
             self._mode,
             (size, size),
