@@ -295,14 +295,22 @@ class Inspector:
         """
         arguments.text("read name", name, 'the name of a tensor such as "conv1.output"')
         buffer = self.program.buffer(name)
-        return buffer.read() if self._is_computed(name) else None
+        return buffer.read() if self.is_computed(name) else None
 
-    def _is_computed(self, name: str) -> bool:
-        """Return whether this batch has computed a tensor when the position is reached."""
+    def is_computed(self, name: str, inside: bool = False) -> bool:
+        """Return whether this batch has computed a tensor when the position is reached.
+
+        Parameters
+        ----------
+        name : str
+        inside : bool
+            Count the operation that the position lies in: the engine has run it already.
+        """
         row = self._row_of(name)
         if row is None or (self._tape.at_end and self.scheduler is None):
             return True
-        return row < self._position.operation + self._ahead and not self._tape.at_end
+        reached = self._known if inside else self._position.operation + self._ahead
+        return row < reached and not self._tape.at_end
 
     @property
     def loaded(self) -> tuple[str, ...]:

@@ -80,17 +80,18 @@ def inner_words(session: Inspector, position: Position) -> list[Words]:
     return found
 
 
-def place_words(session: Inspector, position: Position | None = None) -> str:
+def place_words(session: Inspector, position: Position | None = None, batch: bool = True) -> str:
     """Return a place of a session in one line, the current one by default.
 
     For example ``epoch 0 · batch 3 · backward · conv2 · weight.gradient · kernel (3, 2)``; only
-    terms say how many there are, because nobody knows that by heart.
+    terms say how many there are, because nobody knows that by heart. Epoch and batch are left out
+    where there are none, or if they are not asked for.
     """
     at = position or session.position
     if session.at_end and at == session.position:
         return "the end of the run"
     parts = [at.phase, session.operation(at).layer]
-    if session.scheduler is not None:
+    if batch and session.scheduler is not None:
         parts.insert(0, batch_words(at.epoch, at.batch))
     inner = inner_words(session, at)
     parts += [title for title, _ in inner]

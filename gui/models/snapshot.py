@@ -96,11 +96,12 @@ class Cursor:
     term: int | None
     finished: bool = False
     position: Position | None = None
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class StackFrame:
-    """A line of the call stack."""
+    """A line of the call stack; layer and tensor are what a click looks at, empty for nothing."""
 
     title: str
     detail: str
@@ -108,6 +109,7 @@ class StackFrame:
     depth: int
     position: Position | None
     layer: str
+    tensor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,13 +225,17 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The explanation in sentences."""
+    """The explanation in sentences.
+
+    `alert` says why the run stands here, where that is worth the first line.
+    """
 
     heading: str
     value: str
     sentences: tuple[str, ...]
     notes: tuple[str, ...]
     next_step: str
+    alert: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +263,8 @@ class Snapshot:
     """Everything the visible panels show, at one position.
 
     `steps` counts stepping commands; `viewer` is the share of the worker's time that pictures took
-    while training.
+    while training. `phase` is that of the shown tensor; `bad` says that the message speaks of a
+    number that is none.
     """
 
     number: int
@@ -268,9 +275,11 @@ class Snapshot:
     message: str = ""
     layer: str = ""
     tensor: str = "output"
+    phase: str = ""
     index: tuple[int, ...] = ()
     tensors: tuple[str, ...] = ("output",)
     steps: int = 0
+    bad: bool = False
     viewer: float | None = None
     frames: tuple[StackFrame, ...] | None = None
     breakpoints: tuple[BreakpointRow, ...] = ()

@@ -77,9 +77,11 @@ class CurvesPanel(Panel):
         self.head.set_detail(self._facts(model))
 
     def _facts(self, model: CurvesModel) -> str:
+        from engine.debug.wording import batch_words  # the engine is there once a run is open
+
         parts = []
         if model.losses:
-            parts.append(f"epoch {model.epoch + 1}, batch {model.batch + 1}")
+            parts.append(batch_words(model.epoch, model.batch))
             parts.append(f"loss {format_number(model.losses[-1])}")
         if model.validation_accuracies:
             parts.append(f"test accuracy {100 * model.validation_accuracies[-1]:.2f} %")

@@ -34,7 +34,8 @@ class KernelsPanel(Panel):
             self.view.set_kernels(None)
             return
         outputs, inputs, rows, columns = kernels.kernels.shape
-        self.head.set_title(f"Kernels · {kernels.layer}")
+        gradient = " · gradient" if kernels.name.endswith(".gradient") else ""
+        self.head.set_title(f"Kernels · {kernels.layer}{gradient}")
         detail = f"{outputs}×{inputs} of {rows}×{columns} · norm {format_number(kernels.norm, 3)}"
         if kernels.borrowed:
             detail = "the nearest layer with weights · " + detail

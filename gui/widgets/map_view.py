@@ -102,8 +102,9 @@ class MapView(Canvas):
         """
         if array is None or np.asarray(array).size == 0:
             self._map = self._entries = self._image = None
-            self._statistics = {}
+            self._statistics, self._scale = {}, (1.0, "")
             self.update()
+            self.hover_again()
             return
         data = np.atleast_2d(np.asarray(array))
         if self._map is None or self._map.shape != data.shape:
@@ -120,6 +121,7 @@ class MapView(Canvas):
         self._image = None
         self._tell_pick()
         self.update()
+        self.hover_again()
 
     def set_cursor(self, y: int | None, x: int | None = None) -> None:
         """Outline the cell in which the next thing to execute lies."""
@@ -486,7 +488,11 @@ class MapView(Canvas):
                 self._grabbed = event.position()
                 self.update()
             return
-        found = self.cell_at(event.position())
+        self.point_at(event.position())
+
+    def hover_at(self, place: QPointF) -> None:
+        """Tell which cell lies at a place."""
+        found = self.cell_at(place)
         if found is None:
             self.hover_left.emit()
         else:

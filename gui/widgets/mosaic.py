@@ -76,7 +76,9 @@ class MosaicView(Canvas):
         """
         if maps is None or np.asarray(maps).size == 0:
             self._maps = self._entries = self._image = self._tiling = self._frames = None
+            self._scale = (1.0, "")
             self.update()
+            self.hover_again()
             return
         maps = pixels.as_maps(maps)
         names = tuple(titles or ())
@@ -93,6 +95,7 @@ class MosaicView(Canvas):
         if self._selected is not None and self._selected >= len(maps):
             self._selected = None
         self.update()
+        self.hover_again()
 
     def set_selected(self, channel: int | None) -> None:
         """Outline a map in the selection colour, without a signal."""
@@ -376,7 +379,12 @@ class MosaicView(Canvas):
 
     def mouseMoveEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802
         """Tell which value the pointer is on."""
-        found = self.channel_at(event.position()) if event is not None else None
+        if event is not None:
+            self.point_at(event.position())
+
+    def hover_at(self, place: QPointF) -> None:
+        """Tell which value lies at a place."""
+        found = self.channel_at(place)
         if found is None:
             self.hover_left.emit()
         else:

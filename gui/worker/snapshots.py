@@ -7,13 +7,13 @@ moves, so that looking around costs only what is new.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from gui.models.interest import Interest
-from gui.models.layout import Array, TensorLayout, best_mode
+from gui.models.layout import Array, Mode, TensorLayout, best_mode
 from gui.models.snapshot import (
     Box,
     BreakpointRow,
@@ -33,8 +33,17 @@ from gui.models.snapshot import (
 )
 from gui.widgets.window_content import ActivationPlot, OutputMap, WindowContent
 from gui.worker import parts
-from gui.worker.content import activation_plot, window_content, words
+from gui.worker.content import (
+    activation_plot,
+    index_text,
+    missing_words,
+    value_content,
+    value_words,
+    window_content,
+    words,
+)
 from gui.worker.debuggee import OUTPUT, Debuggee
+from gui.worker.spots import Spot
 
 if TYPE_CHECKING:
     from engine.explanation import Explanation
@@ -44,13 +53,31 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Focus:
-    """The element that is shown: the selection, what it leaves open filled from the cursor."""
+    """The element that is shown: the selection, what it leaves open filled from the cursor.
+
+    Parameters
+    ----------
+    layer, tensor, index
+    layout : TensorLayout
+    at_cursor : bool
+        Whether the cursor stands at or inside this very element.
+    phase : str
+        In which the tensor is computed.
+    """
 
     layer: str
     tensor: str
     index: tuple[int, ...]
     layout: TensorLayout
     at_cursor: bool
+    phase: str
+
+    @property
+    def title(self) -> str:
+        """The element's name; outputs without their sample, as everywhere."""
+        if self.tensor == OUTPUT and self.layout.batched:
+            return f"{self.layer}{index_text(self.index[1:])}"
+        return f"{self.layer}.{self.tensor}{index_text(self.index)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +89,7 @@ class Moment:
     message: str = ""
     breakpoints: tuple[BreakpointRow, ...] = ()
     steps: int = 0
+    bad: bool = False
     viewer: float | None = None
 
 
@@ -81,6 +109,7 @@ class Snapshots:
         self._tick = 0
         self._kept: dict[str, tuple[Hashable, Any]] = {}
         self._places: dict[tuple[str, str], tuple[int, ...]] = {}
+        self.spot: Spot | None = None
 
     def use(self, debuggee: Debuggee) -> None:
         """Show another session; picked places stay."""
@@ -103,7 +132,11 @@ class Snapshots:
     # --- the whole ------------------------------------------------------------------------------
 
     def make(self, interest: Interest, moment: Moment) -> Snapshot:
-        """Return a snapshot of now."""
+        """Return a snapshot of now, with what the operation at the cursor will bring."""
+        with self.debuggee.looking():
+            return self._make(interest, moment)
+
+    def _make(self, interest: Interest, moment: Moment) -> Snapshot:
         self._number += 1
         tick, training = self._tick, moment.state == "training"
         stage = (tick if training else 0, self.debuggee.stage)
@@ -136,6 +169,8 @@ class Snapshots:
             layer=focus.layer,
             tensor=focus.tensor,
             index=focus.index,
+            phase=focus.phase,
+            bad=moment.bad,
             tensors=self.debuggee.tensors(focus.layer),
             steps=moment.steps,
             viewer=moment.viewer,
@@ -143,9 +178,15 @@ class Snapshots:
             breakpoints=moment.breakpoints,
             thumbnails=part("network", stage, self._thumbnails),
             maps=maps,
-            kernels=part("kernels", (stage, focus.layer), lambda: self._kernels(focus)),
+            kernels=part(
+                "kernels", (stage, focus.layer, focus.phase), lambda: self._kernels(focus)
+            ),
             window=part("window", shown, lambda: self._window(focus, cursor, explained, maps)),
-            words=part("explanation", shown, lambda: self._words(cursor, explained)),
+            words=part(
+                "explanation",
+                (*shown, moment.message, moment.bad),
+                lambda: self._words(focus, cursor, explained, moment),
+            ),
             locals=part("watch", (stage, focus.layer), lambda: self._locals(focus.layer)),
             prediction=part("prediction", stage, self._prediction),
             picture=self._keep("picture", stage[1], self._picture),
@@ -157,36 +198,31 @@ class Snapshots:
 
     def focus(self, interest: Interest, cursor: Cursor) -> Focus:
         """Return the element to show."""
-        nodes = self.debuggee.nodes
-        layer = interest.layer if interest.layer in nodes else None
-        at_cursor = layer is None or layer == cursor.layer
+        layers = self.debuggee.layers
+        layer = interest.layer if interest.layer in layers else None
         if layer is None:
-            # The loss has no maps of its own: what it reads is shown.
-            layer = cursor.layer if cursor.layer in nodes else self.debuggee.model.outputs[0]
-        tensor = interest.tensor if interest.tensor in self.debuggee.tensors(layer) else None
+            layer = cursor.layer if cursor.layer in layers else self.debuggee.last_layer
+        known = self.debuggee.tensors(layer)
+        tensor = interest.tensor if interest.tensor in known else None
         if tensor is None:
-            tensor = self._cursor_tensor(layer, cursor) if at_cursor else OUTPUT
-        at_cursor = at_cursor and layer == cursor.layer and tensor == cursor.tensor
+            here = layer == cursor.layer and cursor.tensor in known
+            tensor = cursor.tensor if here else OUTPUT
+        at_cursor = layer == cursor.layer and tensor == cursor.tensor
         layout = self._layout(layer, tensor)
-        index = interest.index
-        if index is None or not layout.contains(index):
+        index = interest.index if interest.layer == layer else None
+        if index is not None and layout.contains(index):
+            self._places[layer, tensor] = index
+        else:
             index = self._cursor_index(layout, cursor) if at_cursor else None
         if index is None:
-            index = self._default_index(layer, tensor, layout)
-        self._places[layer, tensor] = index
-        element = at_cursor and cursor.level in ("pixel", "term") and index == cursor.index
-        return Focus(layer, tensor, index, layout, element)
-
-    def _cursor_tensor(self, layer: str, cursor: Cursor) -> str:
-        known = self.debuggee.tensors(layer)
-        if layer != cursor.layer:
-            return OUTPUT
-        return cursor.tensor if cursor.tensor in (*known, "input.gradient") else OUTPUT
+            index = self._default_index(layer, tensor, layout, cursor)
+        phase = cursor.phase if at_cursor else self.debuggee.computed_by(layer, tensor)
+        return Focus(layer, tensor, index, layout, at_cursor and index == cursor.index, phase)
 
     def _layout(self, layer: str, tensor: str) -> TensorLayout:
         array, _, _ = self.debuggee.read(layer, tensor)
         shape = array.shape if array is not None else self.debuggee.shape(layer, tensor)
-        return TensorLayout(tuple(shape), self.debuggee.batched(tensor))
+        return TensorLayout(tuple(shape), self.debuggee.batched(layer, tensor))
 
     def _cursor_index(self, layout: TensorLayout, cursor: Cursor) -> tuple[int, ...] | None:
         if cursor.level in ("operation", "tensor"):
@@ -195,17 +231,23 @@ class Snapshots:
         index = (*cursor.index, *(0,) * rank)[:rank]
         return index if layout.contains(index) else None
 
-    def _default_index(self, layer: str, tensor: str, layout: TensorLayout) -> tuple[int, ...]:
-        """Return the place picked last in this tensor, else its strongest element."""
-        known = self._places.get((layer, tensor))
+    def _default_index(
+        self, layer: str, tensor: str, layout: TensorLayout, cursor: Cursor
+    ) -> tuple[int, ...]:
+        """Return the place picked last in this tensor, else its first bad or strongest element."""
+        known, spot = self._places.get((layer, tensor)), self.spot
+        if spot is not None and spot.index and spot.position == cursor.position:
+            known = spot.index if (spot.layer, spot.tensor) == (layer, tensor) else known
         if known is not None and layout.contains(known):
             return known
         array, sample, _ = self.debuggee.read(layer, tensor)
         if array is None or not array.size:
             _, rows, columns = layout.maps_shape
             return layout.index(0, rows // 2, columns // 2)
-        maps = np.nan_to_num(layout.maps(array, sample), posinf=0, neginf=0)
-        channel, rest = divmod(int(np.argmax(maps)), maps.shape[1] * maps.shape[2])
+        maps = layout.maps(array, sample)
+        bad = ~np.isfinite(maps)
+        strongest = bad if bad.any() else maps if tensor == OUTPUT else np.abs(maps)
+        channel, rest = divmod(int(np.argmax(strongest)), maps.shape[1] * maps.shape[2])
         row, column = divmod(rest, maps.shape[2])
         return layout.index(channel, row, column, sample)
 
@@ -217,11 +259,9 @@ class Snapshots:
             return None
         maps = focus.layout.maps(array, sample)
         node = self.run.node(focus.layer)
-        mode = (
-            parts.picture_mode(node, maps)
-            if node is not None and focus.tensor == OUTPUT
-            else best_mode(maps)
-        )
+        mode: Mode = "signed"  # weights and gradients have a sign, even where none is negative
+        if focus.tensor == OUTPUT or node is None:
+            mode = best_mode(maps) if node is None else parts.picture_mode(node, maps)
         limits = self.ranges.of((focus.layer, focus.tensor), maps, mode, training)
         gradient = None
         if focus.tensor == OUTPUT and not ahead:
@@ -276,7 +316,14 @@ class Snapshots:
         return tuple(found)
 
     def _kernels(self, focus: Focus) -> KernelsView | None:
-        """Return the weights of the layer, or of the nearest one before it that has some."""
+        """Return the weights of the layer, or of the nearest one before it that has some.
+
+        In the backward phase the layer's own are shown by their gradients, once there are any.
+        """
+        if focus.phase == "backward" and (node := self.run.node(focus.layer)) is not None:
+            gradient = self._weight(node, ".gradient")
+            if gradient is not None:
+                return parts.kernels_view(node.name, *gradient, False)
         names = [node.name for node in self.run.nodes]
         place = names.index(focus.layer) if focus.layer in names else len(names) - 1
         after = [node for node in self.run.nodes[place + 1 :] if node.parameter_names]
@@ -287,17 +334,17 @@ class Snapshots:
                 return parts.kernels_view(node.name, name, array, node.name != focus.layer)
         return None
 
-    def _weight(self, node: NodeInfo) -> tuple[str, Array] | None:
-        """Return the parameter with the most axes."""
+    def _weight(self, node: NodeInfo, kind: str = "") -> tuple[str, Array] | None:
+        """Return the parameter with the most axes, or its gradient."""
         best: tuple[str, Array] | None = None
-        for name in node.parameter_names:
+        for name in (f"{parameter}{kind}" for parameter in node.parameter_names):
             array, _, _ = self.debuggee.read(node.name, name)
             if array is not None and (best is None or array.ndim > best[1].ndim):
                 best = (name, array)
         return best
 
     def _explain(self, focus: Focus) -> tuple[Explanation | None, bool]:
-        if focus.at_cursor:
+        if focus.at_cursor and not self.debuggee.pinned:
             explanation = self.debuggee.session.explain_position()
             if explanation is not None:
                 return explanation, False
@@ -311,9 +358,6 @@ class Snapshots:
         maps: MapsView | None,
     ) -> WindowContent | None:
         explanation, _ = explained
-        if explanation is None:
-            return None
-        term = (cursor.term or 0) if focus.at_cursor else None
         output = None
         if maps is not None:
             channel, row, column = focus.layout.place(focus.index)
@@ -323,11 +367,33 @@ class Snapshots:
                 done = maps.revealed - channel * rows * columns
                 revealed = (np.arange(rows * columns) < done).reshape(rows, columns)
             output = OutputMap(maps.maps[channel], revealed, (row, column), maps.mode)
+        if explanation is None:
+            value = self._value(focus)
+            if value is None:
+                return None
+            return value_content(focus.title, value, self._origin(focus), output)
+        term = (cursor.term or 0) if focus.at_cursor else None
         return window_content(explanation, term, self._activation(focus, explanation), output)
+
+    def _value(self, focus: Focus) -> Any:
+        """Return the number at the focus; None where it is not computed yet."""
+        array, sample, _ = self.debuggee.read(focus.layer, focus.tensor)
+        if array is None or not array.size:
+            return None
+        channel, row, column = focus.layout.place(focus.index)
+        return focus.layout.maps(array, sample)[channel, row, column]
+
+    def _origin(self, focus: Focus) -> str:
+        """Say where a number comes from that no sum has made."""
+        if focus.phase == "load":
+            return f"loaded, from {self._picture().title}"
+        if focus.phase == "update":
+            return "as it stands; training changes it"
+        return f"stored by the {focus.phase} pass, not explained further"
 
     def _activation(self, focus: Focus, explanation: Explanation) -> ActivationPlot | None:
         """Return the plot of the layer's own function, or of the one that reads its output."""
-        if focus.tensor != OUTPUT:
+        if focus.tensor != OUTPUT or focus.layer not in self.debuggee.nodes:
             return None
         node = self.debuggee.nodes[focus.layer]
         if explanation.kind == "map" and node.layer is not None and explanation.stages:
@@ -339,15 +405,40 @@ class Snapshots:
                     return plot
         return None
 
-    def _words(self, cursor: Cursor, explained: tuple[Explanation | None, bool]) -> Words | None:
+    def _words(
+        self,
+        focus: Focus,
+        cursor: Cursor,
+        explained: tuple[Explanation | None, bool],
+        moment: Moment,
+    ) -> Words:
         explanation, ahead = explained
-        return words(explanation, cursor, ahead) if explanation is not None else None
+        value = self._value(focus) if explanation is None else None
+        if explanation is not None:
+            made = words(explanation, cursor, self._notes(focus, cursor, ahead))
+        elif value is not None:
+            made = value_words(focus.title, value, self._origin(focus), cursor)
+        else:
+            made = missing_words(focus.title, focus.phase, cursor)
+        return replace(made, alert=moment.message if moment.bad else "")
+
+    def _notes(self, focus: Focus, cursor: Cursor, ahead: bool) -> tuple[str, ...]:
+        if not ahead:
+            return ()
+        if focus.layer == cursor.layer and focus.phase == cursor.phase:
+            return ("The next step brings it: the cursor stands before it.",)
+        if self.debuggee.passes_differ():
+            return (
+                "Computed ahead in evaluation mode; the step itself will use the statistics of its "
+                "batch and drop units.",
+            )
+        return ("Computed ahead: the cursor has not come here yet.",)
 
     def _locals(self, layer: str) -> tuple[LocalRow, ...]:
         rows = []
         for tensor in self.debuggee.tensors(layer):
             array, sample, ahead = self.debuggee.read(layer, tensor)
-            batched = self.debuggee.batched(tensor)
+            batched = self.debuggee.batched(layer, tensor)
             shape = self.debuggee.shape(layer, tensor)
             one = array[sample] if array is not None and batched else array
             rows.append(parts.statistics(tensor, one, shape[1:] if batched else shape, ahead))
@@ -371,8 +462,10 @@ class Snapshots:
         if self.debuggee.program == "forward":
             return picture
         label = self.debuggee.label
-        _, batch, sample = self.debuggee.batch_key
-        title = f"batch {batch}, sample {sample}" + (
+        from engine.debug.wording import batch_words
+
+        epoch, batch, sample = self.debuggee.batch_key
+        title = f"{batch_words(epoch, batch)} · sample {sample}" + (
             f" · label {label}" if label is not None else ""
         )
         return Picture(np.array(self.debuggee.batch_x()[0]), title, label, picture.source)
