@@ -300,7 +300,7 @@ class Snapshots:
     def _cursor_place(self, layout: TensorLayout, cursor: Cursor) -> tuple[int, int, int]:
         rank = len(layout.shape)
         channel, row, column = layout.place((*cursor.index, *(0,) * rank)[:rank])
-        if cursor.level == "channel" and len(layout.inner) > 1:
+        if len(cursor.index) < rank:  # a channel or a kernel, no element yet
             return (channel, -1, -1)
         return (channel, row, column)
 

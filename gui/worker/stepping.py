@@ -61,9 +61,10 @@ class SteppingCommands(BenchCore):
 
         before = session.position
         self._note(session.step_back())
-        now = session.position
-        same_batch = (now.epoch, now.batch) == (before.epoch, before.batch)
-        if not same_batch or abs(now.operation - before.operation) > 1:
+        now, rows = session.position, len(session.program.operations)
+        batches = (before.epoch - now.epoch) * self._open().debuggee.batches
+        batches += before.batch - now.batch
+        if abs(batches * rows + before.operation - now.operation) > 1:
             self._message = f"Back where the last command began: {place_words(session)}."
 
     def _is_over(self, session: Session) -> bool:
