@@ -90,7 +90,8 @@ def place_words(session: Inspector, position: Position | None = None, batch: boo
     at = position or session.position
     if session.at_end and at == session.position:
         return "the end of the run"
-    parts = [at.phase, session.operation(at).layer]
+    # The loss computes the loss: that is said once.
+    parts = list(dict.fromkeys((at.phase, session.operation(at).layer)))
     if batch and session.scheduler is not None:
         parts.insert(0, batch_words(at.epoch, at.batch))
     inner = inner_words(session, at)

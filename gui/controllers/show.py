@@ -75,7 +75,7 @@ class Show:
                 old is None
                 or old.kernels is not snapshot.kernels
                 or self._kernel != desk.selection.kernel
-                or old.index != snapshot.index,
+                or (old.index, old.weight) != (snapshot.index, snapshot.weight),
                 self._kernels,
             ),
             (
@@ -194,7 +194,7 @@ class Show:
         if kernels is not None and not kernels.borrowed and self._now.tensor == "output":
             chosen = (self.place()[0], chosen[1])  # the kernel that makes the shown map
         if self._desk.panels.kernels.on_screen:
-            self._desk.panels.kernels.show_kernels(kernels, chosen)
+            self._desk.panels.kernels.show_kernels(kernels, chosen, self._now.weight)
 
     def _breakpoints(self) -> None:
         now = self._now

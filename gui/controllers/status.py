@@ -8,7 +8,7 @@ from collections.abc import Callable
 from gui.controllers.desk import Desk
 from gui.controllers.poll import tasks_text
 from gui.models.snapshot import Box, Snapshot
-from gui.widgets.numbers import format_number
+from gui.widgets.numbers import MINUS, format_number
 
 
 def place_text(layer: str, tensor: str, index: tuple[int, ...], batched: bool = True) -> str:
@@ -22,7 +22,8 @@ def field_text(box: Box | None) -> str:
     if box is None:
         return ""
     top, left, bottom, right = box
-    return f"receptive field rows {top}–{bottom - 1}, cols {left}–{right - 1}"
+    text = f"receptive field rows {top}–{bottom - 1}, cols {left}–{right - 1}"
+    return text.replace("-", MINUS)
 
 
 class Status:

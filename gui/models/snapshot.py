@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from gui.models.layout import Array, Mode, TensorLayout
 
 if TYPE_CHECKING:
@@ -187,6 +189,16 @@ class KernelsView:
     borrowed: bool
     layout: TensorLayout
 
+    def cell(self, index: tuple[int, ...]) -> tuple[int, int, int, int]:
+        """Return (o, i, ky, kx) of a weight by its public index."""
+        if len(index) < 3:
+            return (0, *self.layout.place(index))
+        places = np.unravel_index(
+            int(np.ravel_multi_index(index, self.layout.shape)), self.kernels.shape
+        )
+        o, i, ky, kx = (int(place) for place in places)
+        return o, i, ky, kx
+
 
 @dataclass(frozen=True, slots=True)
 class LocalRow:
@@ -264,7 +276,7 @@ class Snapshot:
 
     `steps` counts stepping commands; `viewer` is the share of the worker's time that pictures took
     while training. `phase` is that of the shown tensor; `bad` says that the message speaks of a
-    number that is none.
+    number that is none. `weight` is the place in the kernels that the next term uses.
     """
 
     number: int
@@ -286,6 +298,7 @@ class Snapshot:
     thumbnails: tuple[Thumbnail, ...] | None = None
     maps: MapsView | None = None
     kernels: KernelsView | None = None
+    weight: tuple[int, int, int, int] | None = None
     window: WindowContent | None = None
     words: Words | None = None
     locals: tuple[LocalRow, ...] | None = None

@@ -79,8 +79,10 @@ class MosaicPanel(Panel):
             self.head.set_detail("")
             return
         count, rows, columns = maps.layout.maps_shape
-        self.head.set_title(f"{maps.layer} · {count} map{'s' * (count != 1)}")
-        self.view.set_maps(maps.maps, maps.mode, limits=maps.limits)
+        self.head.set_title(f"{maps.layer} · {count} {maps.layout.noun}{'s' * (count != 1)}")
+        kernels = maps.layout.noun == "kernel"
+        names = [maps.layout.name(number) for number in range(count)] if kernels else None
+        self.view.set_maps(maps.maps, maps.mode, names, limits=maps.limits)
         size = f"{rows}×{columns}"
         self.head.set_detail(" · ".join(part for part in (size, self.view.unit()) if part))
         if maps.revealed is None:
@@ -148,7 +150,7 @@ class MapPanel(Panel):
         limits, scope = maps.limits, maps.scope
         if self.scope.currentIndex() == 1:
             limits, scope = own_limits(one, maps.mode), "map"
-        self.head.set_title(f"Map {channel}")
+        self.head.set_title(f"{maps.layout.noun} {maps.layout.name(channel)}")
         title = f"{maps.layer}.{maps.tensor}[{channel}]"
         self.view.set_map(one, maps.mode, limits, "", scope, title)
         unit = f"cells {self.view.unit()}" if self.view.unit() else ""

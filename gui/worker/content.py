@@ -21,6 +21,7 @@ from gui.widgets.window_content import (
     StageLine,
     WindowContent,
 )
+from gui.worker.spots import bad_term
 
 if TYPE_CHECKING:
     from engine.explanation import Explanation, Operand
@@ -154,13 +155,28 @@ def value_content(title: str, value: Any, origin: str, output: OutputMap | None)
         Where it comes from, in a few words.
     output : OutputMap or None
     """
-    stages = (StageLine("value", float(value), origin),)
-    return WindowContent(title=title, kind="map", stages=stages, result=float(value), output=output)
+    return WindowContent(
+        title=title,
+        exact=None,
+        kind="map",
+        stages=(StageLine("value", float(value)),),
+        result=float(value),
+        output=output,
+        note=f"{origin[0].upper()}{origin[1:]}.",
+    )
 
 
 def words(explanation: Explanation, cursor: Cursor | None, notes: tuple[str, ...] = ()) -> Words:
     """Return the explanation as sentences."""
     sentences = [explanation.sentence] if explanation.sentence else []
+    bad = bad_term(explanation) if len(explanation.terms) else None
+    if bad is not None:
+        term = explanation.terms[bad]
+        numbers = " × ".join(format_number(value) for value in term.values)
+        place = term_text(explanation, bad).capitalize()
+        sentences.append(
+            f"{place} is the first that is no number: {numbers}; no total after it is one."
+        )
     if explanation.formula and explanation.kind != "map":
         sentences.append(f"Rule: {explanation.formula}. Order: {explanation.order}.")
     return Words(

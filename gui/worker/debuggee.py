@@ -278,6 +278,19 @@ class Debuggee:
             return None, False
         return explanation, not self.pinned
 
+    def seen_by(self, layer: str, tensor: str) -> str | None:
+        """Return the node whose receptive fields hold for a tensor's elements; None for none.
+
+        The gradient of an input has the places of that input, not of the layer's own output.
+        """
+        node = self.nodes.get(layer)
+        if tensor.startswith("input"):
+            if node is None:
+                return self.model.outputs[0]
+            number = int(tensor.removesuffix(".gradient")[5:] or 1) - 1
+            return node.inputs[number]
+        return layer if node is not None and tensor in (OUTPUT, "grad_output") else None
+
     def field(self, layer: str) -> FieldRule | None:
         """Return how the layer's pixels look at the picture; None where all of it is seen."""
         if self._fields is None:

@@ -152,9 +152,15 @@ class Snapshots:
         if wants("map", "mosaic", "window", "input"):
             maps = self._keep(
                 "maps",
-                (stage, *place, element, training),
+                (stage, *place, element, training, self.spot),
                 lambda: self._maps(focus, cursor, training),
             )
+
+        kernels = (
+            self._keep("kernels", (stage, focus.layer, focus.phase), lambda: self._kernels(focus))
+            if wants("kernels")
+            else None
+        )
 
         def part(panel: str, key: Hashable, make: Callable[[], T]) -> T | None:
             return self._keep(panel, key, make) if wants(panel) else None
@@ -178,9 +184,8 @@ class Snapshots:
             breakpoints=moment.breakpoints,
             thumbnails=part("network", stage, self._thumbnails),
             maps=maps,
-            kernels=part(
-                "kernels", (stage, focus.layer, focus.phase), lambda: self._kernels(focus)
-            ),
+            kernels=kernels,
+            weight=self._weight_at(focus, cursor, explained[0], kernels),
             window=part("window", shown, lambda: self._window(focus, cursor, explained, maps)),
             words=part(
                 "explanation",
@@ -274,6 +279,8 @@ class Snapshots:
             and focus.tensor == cursor.tensor
             and cursor.level not in ("operation", "tensor")
         )
+        # Where a run was stopped by a bad number, all of the result is there to be seen.
+        found = self.spot is not None and self.spot.position == cursor.position
         return MapsView(
             layer=focus.layer,
             tensor=focus.tensor,
@@ -284,7 +291,7 @@ class Snapshots:
             limits=limits,
             scope="layer",
             gradient=gradient,
-            revealed=self._revealed(focus.layout, cursor) if inside else None,
+            revealed=self._revealed(focus.layout, cursor) if inside and not found else None,
             ahead=ahead and not training,
             cursor=self._cursor_place(focus.layout, cursor) if inside else None,
         )
@@ -332,6 +339,26 @@ class Snapshots:
             if weight is not None:
                 name, array = weight
                 return parts.kernels_view(node.name, name, array, node.name != focus.layer)
+        return None
+
+    def _weight_at(
+        self,
+        focus: Focus,
+        cursor: Cursor,
+        explanation: Explanation | None,
+        kernels: KernelsView | None,
+    ) -> tuple[int, int, int, int] | None:
+        """Return the weight that the cursor is on, or that its next term multiplies with."""
+        if kernels is None or not focus.at_cursor:
+            return None
+        if (kernels.layer, kernels.name) == (focus.layer, focus.tensor):
+            return kernels.cell(focus.index)
+        if explanation is None or cursor.term is None or cursor.term >= len(explanation.terms):
+            return None
+        term = explanation.terms[cursor.term]
+        for tensor, index in zip(term.tensors, term.indices, strict=True):
+            if tensor == f"{kernels.layer}.{kernels.name}" and index is not None:
+                return kernels.cell(index)
         return None
 
     def _weight(self, node: NodeInfo, kind: str = "") -> tuple[str, Array] | None:
@@ -471,9 +498,10 @@ class Snapshots:
         return Picture(np.array(self.debuggee.batch_x()[0]), title, label, picture.source)
 
     def _field(self, focus: Focus) -> FieldRule | None:
-        if not focus.layout.batched:
+        layer = self.debuggee.seen_by(focus.layer, focus.tensor)
+        if layer is None:
             return None
-        return self.debuggee.field(focus.layer) or self.debuggee.whole_picture()
+        return self.debuggee.field(layer) or self.debuggee.whole_picture()
 
     def _box(self, focus: Focus) -> Box | None:
         rule = self._field(focus)

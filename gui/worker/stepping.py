@@ -109,14 +109,12 @@ class SteppingCommands(BenchCore):
         loss = compact(session.losses[-1], 4)
         if not watched:
             done = batch_words(before.epoch, before.batch)
-            return (
-                f"{done} is done, its loss is {loss}. No breakpoint is set, so F5 runs one batch; "
-                f"{GO_BACK}."
-            )
+            done = f"{done[0].upper()}{done[1:]} is done, its loss is {loss}."
+            return f"{done} No breakpoint is set, so F5 runs one batch; {GO_BACK}."
         count = self._open().debuggee.batches - before.batch
         batches = f"{count} batch{'es' * (count != 1)}"
         return (
-            f"epoch {before.epoch} is over, its last loss is {loss}: {hit} in {batches}. "
+            f"Epoch {before.epoch} is over, its last loss is {loss}: {hit} in {batches}. "
             f"F5 goes on with epoch {session.position.epoch}; {GO_BACK}."
         )
 

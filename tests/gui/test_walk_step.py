@@ -232,7 +232,8 @@ def test_into_every_level_of_an_operation(opened, reference, layer, phase, resul
         assert (snapshot.layer, snapshot.tensor) == (layer, result)
         frames = current(seen)
         assert frames[-(depth + 1) :] == titles[: depth + 1]
-        assert " · ".join([phase, layer])[:8] in snapshot.cursor.words
+        assert snapshot.cursor.words.startswith(phase)
+        assert layer in snapshot.cursor.words
         if depth + 1 >= len(titles) - 1:  # a whole element
             check_element(app, session, seen)
     for _ in range(3):

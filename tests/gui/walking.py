@@ -97,8 +97,11 @@ def check_operation(app: Application, reference: Session) -> Seen:
     assert seen.arrays["result"] == np.float64(value).tobytes()
     # The heads.
     count = len(maps)
-    assert seen.texts["mosaic head"][0] == f"{layer} · {count} map{'s' * (count != 1)}"
-    assert seen.texts["map head"][0] == f"Map {place[0]}"
+    kernels = not batched and array.ndim >= 3
+    noun = "kernel" if kernels else "map"
+    assert seen.texts["mosaic head"][0] == f"{layer} · {count} {noun}{'s' * (count != 1)}"
+    number = f"({index[0]}, {index[1]})" if kernels else place[0]
+    assert seen.texts["map head"][0] == f"{noun} {number}"
     assert seen.texts["map head"][1].startswith(f"{tensor} · ahead")
     # Window and explanation.
     inner = list(index[1:] if tensor == "output" and batched else index)
@@ -107,7 +110,7 @@ def check_operation(app: Application, reference: Session) -> Seen:
         title = f"loss{list(index)}"
     assert seen.texts["window"][0] == title
     assert seen.texts["explanation head"][1] == title
-    assert seen.texts["window"][2:] == (None, True)
+    assert seen.texts["window"][2:] == (None, None if row.phase == "load" else True)
     words = seen.texts["explanation"]
     if row.phase == "load":
         assert f"{title} is {compact(float(value), 6)}: loaded" in words
@@ -118,7 +121,8 @@ def check_operation(app: Application, reference: Session) -> Seen:
         assert why.sentence in words
         assert seen.arrays["totals"] == np.asarray(why.terms.totals).tobytes()
         assert seen.texts["stages"] == [(s.label, s.value, s.formula) for s in why.stages]
-    assert f"Next step: {row.phase} · {layer}." in words
+    doing = row.phase if row.phase == layer else f"{row.phase} · {layer}"
+    assert f"Next step: {doing}." in words
     assert "not computed" not in words
     # Status line, stack, network.
     shown = ",".join(str(i) for i in (index[1:] if batched else index))
