@@ -306,6 +306,9 @@ class Inspector:
         inside : bool
             Count the operation that the position lies in: the engine has run it already.
         """
+        arguments.text("is_computed name", name, 'the name of a tensor such as "conv1.output"')
+        inside = arguments.flag("is_computed inside", inside)
+        self.program.buffer(name)  # raises if there is no such tensor
         row = self._row_of(name)
         if row is None or (self._tape.at_end and self.scheduler is None):
             return True

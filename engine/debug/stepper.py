@@ -189,7 +189,8 @@ class Stepper(Inspector):
 
     def join(self, since: int) -> None:
         """Let all commands after the first `since` ones be taken back by one `step_back`."""
-        while len(self._undo) > since + 1:
+        first = arguments.whole("join since", since, 0)
+        while len(self._undo) > first + 1:
             self._undo.pop()
 
     @property
