@@ -46,7 +46,9 @@ def opened(qapp, healthy, tmp_path):
 
     yield start
     for app in applications:
+        problems = [item.text for item in app.window.notifications.items if item.level == "error"]
         app.close()
+        assert problems == []
 
 
 def message(app):
