@@ -257,7 +257,7 @@ class BenchCore:
             return
         desk = self._open()
         desk.snapshots.moved()
-        desk.snapshots.spot = None
+        desk.snapshots.looks.spot = None
         self._steps += 1
         self._reason, self._message, self._bad = stop.reason, stop.message, False
 

@@ -59,6 +59,11 @@ class Debuggee:
         else:
             self.session = Session(model, sample.x)
         self.batches = 0 if loader is None else len(loader)
+        # Losses that were there before, and the step at which epoch 0 would have begun.
+        self.began = self.offset = 0
+        if scheduler is not None:
+            self.began = len(scheduler.history.steps)
+            self.offset = scheduler.global_step - scheduler.epoch * self.batches - scheduler.batch
         self.nodes = {node.name: node for node in model.nodes}
         self.pinned = False
         self.version = 0

@@ -35,7 +35,6 @@ from gui.widgets.window_content import ActivationPlot, OutputMap, WindowContent
 from gui.worker import parts
 from gui.worker.content import (
     activation_plot,
-    index_text,
     missing_words,
     value_content,
     value_words,
@@ -43,41 +42,12 @@ from gui.worker.content import (
     words,
 )
 from gui.worker.debuggee import OUTPUT, Debuggee
-from gui.worker.spots import Spot
+from gui.worker.focus import Focus, Looks
 
 if TYPE_CHECKING:
     from engine.explanation import Explanation
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Focus:
-    """The element that is shown: the selection, what it leaves open filled from the cursor.
-
-    Parameters
-    ----------
-    layer, tensor, index
-    layout : TensorLayout
-    at_cursor : bool
-        Whether the cursor stands at or inside this very element.
-    phase : str
-        In which the tensor is computed.
-    """
-
-    layer: str
-    tensor: str
-    index: tuple[int, ...]
-    layout: TensorLayout
-    at_cursor: bool
-    phase: str
-
-    @property
-    def title(self) -> str:
-        """The element's name; outputs without their sample, as everywhere."""
-        if self.tensor == OUTPUT and self.layout.batched:
-            return f"{self.layer}{index_text(self.index[1:])}"
-        return f"{self.layer}.{self.tensor}{index_text(self.index)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +78,11 @@ class Snapshots:
         self._number = 0
         self._tick = 0
         self._kept: dict[str, tuple[Hashable, Any]] = {}
-        self._places: dict[tuple[str, str], tuple[int, ...]] = {}
-        self.spot: Spot | None = None
+        self.looks = Looks(debuggee)
 
     def use(self, debuggee: Debuggee) -> None:
         """Show another session; picked places stay."""
-        self.debuggee = debuggee
+        self.debuggee = self.looks.debuggee = debuggee
         self.moved()
 
     def moved(self) -> None:
@@ -141,7 +110,7 @@ class Snapshots:
         tick, training = self._tick, moment.state == "training"
         stage = (tick if training else 0, self.debuggee.stage)
         cursor = self._keep("cursor", (tick, stage), self.debuggee.cursor)
-        focus = self.focus(interest, cursor)
+        focus = self.looks.at(interest, cursor)
         place = (focus.layer, focus.tensor, focus.index)
         element = cursor.position.at_term(None) if cursor.position is not None else None
         explained = self._keep(
@@ -152,7 +121,7 @@ class Snapshots:
         if wants("map", "mosaic", "window", "input"):
             maps = self._keep(
                 "maps",
-                (stage, *place, element, training, self.spot),
+                (stage, *place, element, training, self.looks.spot),
                 lambda: self._maps(focus, cursor, training),
             )
 
@@ -199,63 +168,6 @@ class Snapshots:
             box=self._box(focus),
         )
 
-    # --- what is shown --------------------------------------------------------------------------
-
-    def focus(self, interest: Interest, cursor: Cursor) -> Focus:
-        """Return the element to show."""
-        layers = self.debuggee.layers
-        layer = interest.layer if interest.layer in layers else None
-        if layer is None:
-            layer = cursor.layer if cursor.layer in layers else self.debuggee.last_layer
-        known = self.debuggee.tensors(layer)
-        tensor = interest.tensor if interest.tensor in known else None
-        if tensor is None:
-            here = layer == cursor.layer and cursor.tensor in known
-            tensor = cursor.tensor if here else OUTPUT
-        at_cursor = layer == cursor.layer and tensor == cursor.tensor
-        layout = self._layout(layer, tensor)
-        index = interest.index if interest.layer == layer else None
-        if index is not None and layout.contains(index):
-            self._places[layer, tensor] = index
-        else:
-            index = self._cursor_index(layout, cursor) if at_cursor else None
-        if index is None:
-            index = self._default_index(layer, tensor, layout, cursor)
-        phase = cursor.phase if at_cursor else self.debuggee.computed_by(layer, tensor)
-        return Focus(layer, tensor, index, layout, at_cursor and index == cursor.index, phase)
-
-    def _layout(self, layer: str, tensor: str) -> TensorLayout:
-        array, _, _ = self.debuggee.read(layer, tensor)
-        shape = array.shape if array is not None else self.debuggee.shape(layer, tensor)
-        return TensorLayout(tuple(shape), self.debuggee.batched(layer, tensor))
-
-    def _cursor_index(self, layout: TensorLayout, cursor: Cursor) -> tuple[int, ...] | None:
-        if cursor.level in ("operation", "tensor"):
-            return None
-        rank = len(layout.shape)
-        index = (*cursor.index, *(0,) * rank)[:rank]
-        return index if layout.contains(index) else None
-
-    def _default_index(
-        self, layer: str, tensor: str, layout: TensorLayout, cursor: Cursor
-    ) -> tuple[int, ...]:
-        """Return the place picked last in this tensor, else its first bad or strongest element."""
-        known, spot = self._places.get((layer, tensor)), self.spot
-        if spot is not None and spot.index and spot.position == cursor.position:
-            known = spot.index if (spot.layer, spot.tensor) == (layer, tensor) else known
-        if known is not None and layout.contains(known):
-            return known
-        array, sample, _ = self.debuggee.read(layer, tensor)
-        if array is None or not array.size:
-            _, rows, columns = layout.maps_shape
-            return layout.index(0, rows // 2, columns // 2)
-        maps = layout.maps(array, sample)
-        bad = ~np.isfinite(maps)
-        strongest = bad if bad.any() else maps if tensor == OUTPUT else np.abs(maps)
-        channel, rest = divmod(int(np.argmax(strongest)), maps.shape[1] * maps.shape[2])
-        row, column = divmod(rest, maps.shape[2])
-        return layout.index(channel, row, column, sample)
-
     # --- one part for each panel ----------------------------------------------------------------
 
     def _maps(self, focus: Focus, cursor: Cursor, training: bool) -> MapsView | None:
@@ -280,7 +192,7 @@ class Snapshots:
             and cursor.level not in ("operation", "tensor")
         )
         # Where a run was stopped by a bad number, all of the result is there to be seen.
-        found = self.spot is not None and self.spot.position == cursor.position
+        found = self.looks.is_spot(cursor)
         return MapsView(
             layer=focus.layer,
             tensor=focus.tensor,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gui.widgets.numbers import compact
 from gui.worker import runs
 from gui.worker.bench_core import BenchCore
 from gui.worker.debuggee import OUTPUT
-from gui.worker.mailbox import Notice
+from gui.worker.mailbox import Notice, StepScalar
 from gui.worker.spots import find_spot
 
 if TYPE_CHECKING:
@@ -24,6 +24,28 @@ class SteppingCommands(BenchCore):
 
     _held: tuple[Session, Position, Position] | None = None
     """The place of what a condition found in a session, and where the engine stood then."""
+
+    _told: tuple[Session, int] | None = None
+    """How many steps of a session the curves have been told of."""
+
+    def _note(self, stop: Any) -> None:
+        """Take a stop, and tell the curves of the batches that the debugger has finished."""
+        super()._note(stop)
+        if stop is not None and stop.reason == "end":
+            self._message = AT_END
+        debuggee = self._open().debuggee
+        if debuggee.program != "training":
+            return
+        session = debuggee.session
+        scheduler, losses = self._open().scheduler, session.losses
+        held = self._told is not None and self._told[0] is session
+        told = self._told[1] if self._told is not None and held else debuggee.began
+        self._told = (session, max(told, len(losses)))
+        first = scheduler.global_step - len(losses)
+        for number in range(told, len(losses)):
+            epoch, batch = divmod(first + number - debuggee.offset, debuggee.batches)
+            loss = losses[number]
+            self._outlets.scalars.put(StepScalar(first + number, epoch, batch, loss, 0, None, 0.0))
 
     def do_set_program(self, program: str) -> None:
         """Step a forward pass, or whole training steps."""
@@ -167,7 +189,7 @@ class SteppingCommands(BenchCore):
         if found is not None:
             self._note(session.run_to(found.position))
             self._held = (session, found.position, stop.position)
-            self._open().snapshots.spot = found
+            self._open().snapshots.looks.spot = found
             self._bad = found.bad
         session.join(since)
         self._reason, self._message = "breakpoint", message

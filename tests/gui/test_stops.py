@@ -239,7 +239,7 @@ def test_stack_timeline_picture_and_words_count_alike(opened):
     assert app.wait_until(lambda: len(curves.losses) == 3, 60)
     app.wait_until(lambda: app.controller.desk.session.state == "paused", 20)
     app.wait_until(lambda: False, 0.5)
-    assert app.window.panels.curves.head.detail().startswith("epoch 0 · batch 2 · loss")
+    assert app.window.panels.curves.head.detail().startswith("after epoch 0 · batch 2 · loss")
     app.controller.appearance.choose_layout("Debug")
     now(app)
     words = batch_words(0, 3)
@@ -302,3 +302,30 @@ def test_a_pause_shows_no_speed_and_a_training_shows_samples(opened):
     assert app.wait_until(lambda: session.state == "paused", 20)
     now(app)
     assert status.rate.text() == ""
+
+
+def test_the_timeline_follows_batches_that_the_debugger_finishes(opened):
+    app = opened()
+    curves, head = app.controller.desk.curves, app.window.panels.curves.head
+    app.window.panels.curves.build()
+    for batch in range(3):
+        press(app, F5)
+        assert app.wait_until(lambda n=batch: len(curves.losses) == n + 1, 10)
+    losses = list(app.worker._bench._desk.scheduler.history.steps)
+    assert curves.losses == losses
+    assert curves.steps == [0, 1, 2]
+    app.wait_until(lambda: "batch 2" in head.detail(), 5)
+    assert head.detail().startswith("after epoch 0 · batch 2 · loss")
+    for _ in range(2):
+        press(app, F10, ALT)
+    press(app, F5)
+    steps = app.worker._bench._desk.scheduler.history.steps
+    assert len(steps) == 2
+    assert curves.losses == losses  # what is recorded after the cursor stays
+    app.worker.submit("train", 1, 0)
+    assert app.wait_until(lambda: curves.cuts == 1, 20)
+    now(app)
+    assert curves.steps == [0, 1, 2]
+    assert curves.losses == losses  # made anew, it has the same bits
+    series = app.window.panels.curves.loss._series["loss"]
+    assert app.wait_until(lambda: series.count == 3, 10)
