@@ -379,12 +379,42 @@ class Debuggee:
             )
         return tuple(rows)
 
+    def made_by(self, layer: str, tensor: str) -> tuple[Any, str | None]:
+        """Return the row that computes a tensor, and under which name it can be stepped into.
+
+        The gradient of an output is made by who reads that output; of several the last one adds.
+        """
+        if layer not in self.layers:
+            return self.operation(layer), None  # raises
+        phase = self.computed_by(layer, tensor)
+        if phase == "load":  # one operation loads all inputs and the target
+            return self.session.program.operations[0], None
+        row = self.operation(layer, phase)
+        if tensor != "grad_output":
+            return row, tensor if tensor in row.results else None
+        found = [
+            (other, "input.gradient" if number == 0 else f"input{number + 1}.gradient")
+            for other in self.session.program.operations
+            if other.phase == "backward"
+            for number, name in enumerate(self._reads(other.layer))
+            if name == layer
+        ]
+        return max(found, key=lambda one: one[0].index)
+
+    def _reads(self, layer: str) -> tuple[str, ...]:
+        node = self.nodes.get(layer)
+        return tuple(node.inputs) if node is not None else (self.model.outputs[0],)
+
     def operation(self, layer: str, phase: str | None = None) -> Any:
         """Return the first row of the program for a layer, in a phase if one is given."""
-        from engine.errors import UnknownName
+        from engine.errors import StateError, UnknownName
 
         for row in self.session.program.operations:
             if row.layer == layer and (phase is None or row.phase == phase):
                 return row
+        if layer in self.layers:
+            raise StateError(
+                f"{layer}: this pass has no {phase} phase of it; choose the training program"
+            )
         names = dict.fromkeys(row.layer for row in self.session.program.operations)
         raise UnknownName("layer", layer, names)

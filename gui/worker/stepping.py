@@ -209,14 +209,11 @@ class SteppingCommands(BenchCore):
     ) -> None:
         """Run to a layer, or to a term of one of its elements."""
         desk, session = self._open(), self._session()
-        phase = runs.phase_of(tensor, session.position.phase, desk.program)
-        row = desk.debuggee.operation(layer, phase)
+        row, result = desk.debuggee.made_by(layer, tensor or OUTPUT)
         runs.check_index(desk.debuggee, layer, tensor or OUTPUT, index)
         place = runs.operation_position(session.position, row)
-        if index is not None:
-            result = tensor if tensor in row.results else row.results[0]
-            inside = session.inside(row)
-            place = inside.at_index(place, result, index).at_term(term or 0)
+        if index is not None and result is not None:
+            place = session.inside(row).at_index(place, result, index).at_term(term or 0)
         self._note(session.run_to(place))
 
     def do_run_to_position(self, place: Position) -> None:

@@ -329,3 +329,41 @@ def test_the_timeline_follows_batches_that_the_debugger_finishes(opened):
     assert curves.losses == losses  # made anew, it has the same bits
     series = app.window.panels.curves.loss._series["loss"]
     assert app.wait_until(lambda: series.count == 3, 10)
+
+
+# --- to a picked element ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layer", "tensor", "index", "arrives"),
+    [
+        ("conv2", "output", (0, 5, 7, 4), ("forward", "conv2", "output")),
+        ("conv2", "grad_output", (0, 5, 7, 4), ("backward", "relu2", "input.gradient")),
+        ("conv2", "input.gradient", (0, 5, 10, 8), ("backward", "conv2", "input.gradient")),
+        ("conv2", "weight.gradient", (9, 3, 2, 4), ("backward", "conv2", "weight.gradient")),
+        ("conv2", "weight", (9, 3, 2, 4), ("update", "conv2", "weight")),
+        ("logits", "grad_output", (0, 3), ("backward", "loss", "input.gradient")),
+        ("loss", "output", (0,), ("loss", "loss", "output")),
+        ("loss", "items", (5,), ("loss", "loss", "output")),
+        ("loss", "target", (0, 3), ("load", "input", "output")),
+        ("input", "output", (0, 0, 3, 5), ("load", "input", "output")),
+    ],
+)
+def test_any_shown_element_can_be_run_to(opened, layer, tensor, index, arrives):
+    app = opened()
+    app.controller.desk.selection.select(layer, tensor, index)
+    shown = now(app)
+    assert (shown.layer, shown.tensor, shown.index) == (layer, tensor, index)
+    snapshot = press(app, Qt.Key.Key_Return, CONTROL)
+    cursor = snapshot.cursor
+    assert (cursor.phase, cursor.layer, cursor.tensor) == arrives
+    if cursor.level != "operation":
+        assert cursor.index == index
+
+
+def test_what_a_forward_pass_does_not_compute_is_refused_in_one_sentence(opened):
+    app = opened("forward")
+    app.worker.submit("run_to", "conv2", "weight", (0, 0, 0, 0), 0)
+    now(app)
+    texts = [item.text for item in app.window.notifications.items]
+    assert texts[-1] == ("conv2: this pass has no update phase of it; choose the training program")
