@@ -69,9 +69,12 @@ def find_spot(session: Session, stop: Stop, batches: int) -> Spot | None:
                 None,
             )
         if found is None:
+            found = _beside(session, row)
+            bad = found is not None
+        if found is None:
             return Spot(place, row.layer, row.results[0], (), False)
         result, index = found
-        if row.phase == "load":
+        if row.phase == "load" or not index:
             return Spot(place, row.layer, result, index, bad)
         why = session.explain(layer=row.layer, tensor=result, index=index)
     inner = session.inside(row).at_index(place, result, index)
@@ -103,6 +106,18 @@ def _first_bad(session: Session, row: Operation) -> tuple[str, tuple[int, ...]] 
         bad: Any = np.argwhere(~np.isfinite(session.program.read(_name(row, result))))
         if len(bad):
             return result, tuple(int(i) for i in bad[0])
+    return None
+
+
+def _beside(session: Session, row: Operation) -> tuple[str, tuple[int, ...]] | None:
+    """Return the element whose moment is bad while it is in order itself, or a bad statistic."""
+    for name, array in session.aside(row).items():
+        bad: Any = np.argwhere(~np.isfinite(array))
+        if len(bad):
+            parts = name.split(".")
+            result = parts[-2] if row.phase == "update" and len(parts) > 2 else row.results[0]
+            index = tuple(int(i) for i in bad[0]) if row.phase == "update" else ()
+            return result, index
     return None
 
 

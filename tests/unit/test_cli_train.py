@@ -82,7 +82,7 @@ def test_a_set_of_one_class_is_said_before_training(convscope: CommandLine, tmp_
     words = ("train", *NET, "--data", path, "--epochs", 1, "--label", 0)
     text = " ".join(convscope.good(*words).out.split())
     warning = "warning: all 54 samples are of one class, 0, so there is nothing to tell apart"
-    assert text.index(warning) < text.index("epoch 1/1")
+    assert text.index(warning) < text.index("1/1 epochs")
     start = convscope.good(*words, "--json").objects[0]
     assert start["warnings"][0] in f"{text}?"
 
