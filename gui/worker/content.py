@@ -170,7 +170,7 @@ def words(explanation: Explanation, cursor: Cursor | None, notes: tuple[str, ...
     """Return the explanation as sentences."""
     sentences = [explanation.sentence] if explanation.sentence else []
     bad = bad_term(explanation) if len(explanation.terms) else None
-    if bad is not None:
+    if bad is not None and f"number {bad}" not in explanation.sentence:
         term = explanation.terms[bad]
         numbers = " × ".join(format_number(value) for value in term.values)
         place = term_text(explanation, bad).capitalize()

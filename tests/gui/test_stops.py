@@ -168,7 +168,8 @@ def test_next_nan_stands_on_the_bad_element_and_its_term(opened):
         assert "conv2.output[0, 9, 0, 0]" in text
         assert "conv2.weight[9, 3, 2, 4]" in text
     words = app.window.panels.explanation.view.toPlainText()
-    assert f"erm {cursor.term} of 150 is the first that is no number" in words
+    assert f"is number {cursor.term}: " in words
+    assert "because conv2.weight[9, 3, 2, 4] is so" in words
     assert f"Next step: term {cursor.term} of 150" in words
     # The whole result is to be seen, and the weight that spoilt it.
     view = app.window.panels.map.view
