@@ -396,6 +396,26 @@ class Program:
             return site.saved[saved]
         return found
 
+    def repeats_from(self, start: int, stop: int) -> int:
+        """Return the operation to begin with so that ``start..stop`` may run a second time.
+
+        An operation that adds to a gradient would add twice; that sum begins where its memory is
+        first used. All others overwrite what they compute.
+        """
+        totals = {
+            id(launch.buffers[-1].root)
+            for operation in self.operations[start:stop]
+            for launch in self._launches[operation.start : operation.stop]
+            if launch.kernel == "accumulate"
+        }
+        if not totals:
+            return start
+        for operation in self.operations[:start]:
+            launches = self._launches[operation.start : operation.stop]
+            if any(id(buffer.root) in totals for launch in launches for buffer in launch.buffers):
+                return operation.index
+        return start
+
     def tensor_names(self) -> list[str]:
         """Return the names that `read` knows, without the ops' own scratch memory."""
         return [*self.tensors, *(f"{name}.gradient" for name in self.gradients)]

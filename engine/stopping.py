@@ -103,7 +103,7 @@ class Watch:
         kept : bool
             Whether the run can go back to the best epoch.
         """
-        best = "" if self.best_epoch is None else f"epoch {self.best_epoch + 1} of {made}"
+        best = "" if self.best_epoch is None else f"epoch {self.best_epoch} of {made}"
         if reason not in ENDED_EARLY:
             if not best or reason or self.best_epoch == made - 1:
                 return ""

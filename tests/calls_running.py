@@ -311,6 +311,13 @@ DEBUG = dict(
         ),
         on("engine.debug.Session.sample=", forward, value=size(1, "0")),
         on("engine.debug.Session.read", forward, name=arg("conv.output", words=("tensor",))),
+        on(
+            "engine.debug.Session.is_computed",
+            forward,
+            name=arg("conv.output", words=("tensor",)),
+            inside=FLAG,
+        ),
+        on("engine.debug.Session.join", forward, since=size(0, "0")),
         on("engine.debug.Session.figure", forward, name=arg("loss", words=("tensor",))),
         on(
             "engine.debug.Session.explain",

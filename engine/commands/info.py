@@ -21,6 +21,7 @@ from engine.commands.options import (
 from engine.commands.output import Output, facts, number, percent, table
 from engine.commands.runs import open_run
 from engine.config import Configurable, encode
+from engine.debug.wording import batch_words
 from engine.record import classes_text, loader_text, pictures_text
 from engine.summary import rows as summary_rows
 
@@ -114,7 +115,7 @@ def _facts(scheduler: Scheduler, run: str) -> list[tuple[str, str]]:
         ("optimiser", settings_text(scheduler.optimizer)),
         (
             "position",
-            f"epoch {scheduler.epoch}, batch {scheduler.batch}, {scheduler.global_step:,} steps",
+            f"{batch_words(scheduler.epoch, scheduler.batch)}, {scheduler.global_step:,} steps",
         ),
         ("next rate", number(scheduler.optimizer.rate(scheduler.global_step), 4)),
     ]
@@ -155,7 +156,7 @@ def _show_history(scheduler: Scheduler, out: Output) -> None:
         )
         for epoch in range(first, len(history.epochs))
     ]
-    columns = ("epoch", "loss", "test loss", "accuracy")
+    columns = ("epochs", "loss", "test loss", "accuracy")
     out.line()
     out.show(table(columns, rows, right=columns))
     if first:

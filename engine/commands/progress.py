@@ -88,7 +88,7 @@ class LineReporter(Reporter):
     def epoch(self, event: EpochFinished) -> None:
         """Say what an epoch has brought."""
         width = len(str(self.epochs))
-        parts = [f"epoch {event.epoch + 1:{width}}/{self.epochs}", f"loss {event.loss:.4f}"]
+        parts = [f"{event.epoch + 1:{width}}/{self.epochs} epochs", f"loss {event.loss:.4f}"]
         if event.validation_loss is not None:
             parts.append(f"test loss {event.validation_loss:.4f}")
         if event.accuracy is not None:
@@ -167,7 +167,7 @@ class BarReporter(LineReporter):
             advance=1,
             total=self._steps,
             figures=figures,
-            description=f"epoch {event.epoch + 1}/{self.epochs}",
+            description=f"epoch {event.epoch} of {self.epochs}",
         )
 
 

@@ -39,6 +39,7 @@ from engine.commands.runs import check_classifier, check_output, open_run
 from engine.commands.sources import table_of
 from engine.commands.training import carry_out
 from engine.data import DataLoader
+from engine.debug.wording import batch_words
 from engine.errors import ConfigurationError
 from engine.losses import CrossEntropyLoss
 from engine.optimizers import SGD
@@ -228,4 +229,4 @@ def _announce(plan: Plan, out: Output, source: str) -> None:
     )
     tell(replace(found, notes=notes), out)
     if scheduler.global_step:
-        out.line(f"goes on at epoch {scheduler.epoch + 1}, batch {scheduler.batch}")
+        out.line(f"goes on at {batch_words(scheduler.epoch, scheduler.batch)}")

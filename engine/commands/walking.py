@@ -17,6 +17,7 @@ from engine.commands.explaining import (
 from engine.commands.output import Output, number, percent, shape_text, table
 from engine.commands.runs import probabilities
 from engine.debug import Session, Stop
+from engine.debug.wording import place_words
 from engine.errors import EngineError
 from engine.program import Operation
 from engine.typing import Array
@@ -26,23 +27,7 @@ MAPS_SHOWN = 4
 
 def headline(session: Session) -> str:
     """Return where a session stands in one line: phase, layer, channel, pixel, term."""
-    position = session.position
-    if session.at_end:
-        return "the end of the run"
-    parts = [position.phase, session.operation().layer]
-    if session.scheduler is not None:
-        parts.insert(0, f"epoch {position.epoch} batch {position.batch}")
-    if position.tensor is not None:
-        parts.append(position.tensor)
-    if position.channel is not None:
-        parts.append(f"channel {position.channel}")
-    if position.y is not None:
-        parts.append(f"pixel ({position.y}, {position.x})")
-    elif position.x is not None:
-        parts.append(f"pixel ({position.x})")
-    if position.term is not None:
-        parts.append(f"term {position.term}")
-    return " · ".join(parts)
+    return place_words(session)
 
 
 def statistics(array: Array) -> tuple[str, str, str, str]:

@@ -263,6 +263,8 @@ class Explainer:
                 "because nothing needs it"
             )
         full = self._parameter_name(node, name.removesuffix(".before").split(".")[0])
+        if phase == "update" and name.endswith(".gradient") and full in program.gradients:
+            return program.gradients[full].read()  # of all uses of a layer that is used twice
         if name.endswith(".before"):
             moment = name.removesuffix(".before").partition(".")[2]
             return self._moment_before(full, moment) if moment else self._parameter_before(full)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
@@ -15,6 +16,7 @@ from engine.debug.navigation import Inside
 from engine.debug.position import Position
 from engine.debug.stack import Frame, frames
 from engine.debug.tape import Tape
+from engine.device import Buffer
 from engine.errors import EngineError, ShapeError, StateError, shown
 from engine.explanation import Explanation
 from engine.program import Operation, Program
@@ -116,6 +118,7 @@ class Inspector:
         self._sample = 0
         self._fields = self.model.receptive_fields()
         self._explained: tuple[Any, Explanation] | None = None
+        self._ahead = False
         self._position = self._at(tape.epoch, tape.batch, 0)
 
     # -- where we are ------------------------------------------------------------------------
@@ -199,14 +202,14 @@ class Inspector:
 
     def _term_count(self, position: Position) -> int:
         """Return the terms of an element: products, then one for what follows them; or stages."""
-        explanation = self._explain_at(position.at_term(None))
+        explanation = self.explain_at(position.at_term(None))
         if not len(explanation.terms):
             return len(explanation.stages)
         return len(explanation.terms) + (1 if explanation.stages else 0)
 
     @undisturbed
-    def _explain_at(self, position: Position) -> Explanation:
-        """Explain the element of a position; the operation is run if it has not been."""
+    def explain_at(self, position: Position) -> Explanation:
+        """Explain the element of a position in this batch; its operation is run if need be."""
         operation = self._tape.operations[position.operation]
         self._tape.go(
             position.epoch, position.batch, max(self._tape.executed, position.operation + 1)
@@ -227,6 +230,54 @@ class Inspector:
 
     # -- looking at numbers ------------------------------------------------------------------
 
+    @property
+    def _known(self) -> int:
+        """How many operations of this batch may be looked at from the position."""
+        return self._position.operation + (self._ahead or self._position.level != "operation")
+
+    @contextmanager
+    def ahead(self) -> Iterator[None]:
+        """Let what comes next be computed already for as long as one looks at it.
+
+        Inside, `read` and `explain` know the results of the operation at the position. Position,
+        parameters, moments and running statistics are afterwards what they were.
+        """
+        operation = self.operation()
+        if self._ahead or self._tape.at_end or self._position.level != "operation":
+            yield
+            return
+        guard = self.model.guard
+        with guard.using() if self.scheduler is None else guard.changing():
+            kept = [(buffer, buffer.capture()) for buffer in self._changed_by(operation)]
+            self._ahead = True
+            try:
+                self._to_position()
+                yield
+            finally:
+                self._ahead = False
+                for buffer, captured in kept:
+                    buffer.restore(captured)
+                number = operation.index
+                if kept:
+                    self._tape.executed = number
+                elif self.program.repeats_from(number, number + 1) < number:
+                    self._to_position()  # it has added to a sum that can be looked at
+
+    def _changed_by(self, operation: Operation) -> list[Buffer]:
+        """Return the memory that an operation changes for good."""
+        if not operation.changes_state:
+            return []
+        layer = self.model[operation.layer]
+        if operation.phase != "update":
+            return list(layer.state.values())
+        parameters = layer.parameters.values()
+        moments = [self.program.moments.get(parameter.name, ()) for parameter in parameters]
+        return [*(p.attached() for p in parameters), *(one for some in moments for one in some)]
+
+    def _to_position(self) -> None:
+        """Bring the engine to what may be looked at from the position."""
+        self._tape.go(self._position.epoch, self._position.batch, self._known)
+
     @undisturbed
     def read(self, name: str) -> Array | None:
         """Return a tensor at this position, or None where this batch has not computed it yet.
@@ -243,11 +294,32 @@ class Inspector:
             If this program has no such tensor.
         """
         arguments.text("read name", name, 'the name of a tensor such as "conv1.output"')
-        array = self.program.read(name)
+        buffer = self.program.buffer(name)
+        return buffer.read() if self.is_computed(name) else None
+
+    def is_computed(self, name: str, inside: bool = False) -> bool:
+        """Return whether this batch has computed a tensor when the position is reached.
+
+        Parameters
+        ----------
+        name : str
+        inside : bool
+            Count the operation that the position lies in: the engine has run it already.
+        """
+        arguments.text("is_computed name", name, 'the name of a tensor such as "conv1.output"')
+        inside = arguments.flag("is_computed inside", inside)
+        self.program.buffer(name)  # raises if there is no such tensor
         row = self._row_of(name)
         if row is None or (self._tape.at_end and self.scheduler is None):
-            return array
-        return None if row >= self._position.operation or self._tape.at_end else array
+            return True
+        reached = self._known if inside else self._position.operation + self._ahead
+        return row < reached and not self._tape.at_end
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """Names of what the load writes besides the inputs: target and factors of the loss."""
+        site = self.program.loss_site
+        return tuple(f"loss.{name}" for name in site.fields) if site is not None else ()
 
     def _row_of(self, name: str) -> int | None:
         """Return the operation that computes a tensor; None for what outlives the batch."""
@@ -255,6 +327,8 @@ class Inspector:
             return None
         if name.endswith(".grad_output"):
             return self._explainer.operation_for(name.removesuffix(".grad_output"), "grad_output")
+        if name in self.loaded:
+            return 0
         layer, _, saved = name.partition(".saved.")
         return self.program.producers.get(f"{layer}.output" if saved else name)
 
@@ -309,7 +383,7 @@ class Inspector:
         tensor = {"grad_input": "input.gradient"}.get(tensor, tensor)
         row = self._explainer.operation_for(layer, tensor)
         tape = self._tape
-        if not tape.at_end and tape.executed > row:
+        if not tape.at_end and row < self._known:
             return self._explainer.explain(layer, tensor, place)
         earlier = tape.before(self._position.epoch, self._position.batch)
         if earlier is None:
@@ -318,12 +392,11 @@ class Inspector:
                 f"{tape.operations[row].phase} pass first"
             )
         # Newest execution was in the batch before: wind there, look, and wind back.
-        here = self._position
         try:
             tape.go(*earlier, row + 1)
             return self._explainer.explain(layer, tensor, place)
         finally:
-            self._wind(here)
+            self._to_position()
 
     @undisturbed
     def explain_position(self) -> Explanation | None:
@@ -333,7 +406,7 @@ class Inspector:
             return None
         if position.level == "channel" and self.inside(self.operation()).pixels(self.result()):
             return None
-        return self._explain_at(position.at_term(None))
+        return self.explain_at(position.at_term(None))
 
     def result(self) -> str:
         """Return the result that the current position lies in; empty at the level of operations."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from engine.debug.position import Position
+from engine.debug.wording import batch_words, inner_words, size_words
 from engine.typing import PHASES
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def frames(session: Inspector) -> list[Frame]:
                 None,
             ),
             Frame(
-                f"epoch {at.epoch} · batch {at.batch}",
+                batch_words(at.epoch, at.batch),
                 samples,
                 "current",
                 1,
@@ -94,33 +95,21 @@ def _operation(session: Inspector, operation: Operation, depth: int) -> list[Fra
     if state != "current" or at.level == "operation":
         return result
     inside = session.inside(operation)
-    here = inside.result_of(at)
-    if at.tensor is not None:
-        result.append(Frame(at.tensor, _size(inside.shapes[at.tensor]), "current", depth + 1, None))
+    places: list[Position | None] = [None] if at.tensor is not None else []
     if at.channel is not None:
-        numbered = here in inside.per_sample or at.sample is None
-        title = f"channel {at.channel}" if numbered else f"channel {at.sample}, {at.channel}"
-        total = f"of {inside.channels(here)}"
-        result.append(Frame(title, total, "current", result[-1].depth + 1, inside.channel_of(at)))
-    if at.level in ("pixel", "term") and (at.y is not None or at.x is not None):
-        place_text = f"({at.y}, {at.x})" if at.y is not None else f"({at.x})"
-        result.append(
-            Frame(f"pixel {place_text}", "", "current", result[-1].depth + 1, at.at_term(None))
-        )
+        places.append(inside.channel_of(at))
+    if at.y is not None or at.x is not None:
+        places.append(at.at_term(None))
     if at.term is not None:
-        result.append(
-            Frame(f"term {at.term} / {inside.terms(at)}", "", "current", result[-1].depth + 1, at)
-        )
+        places.append(at)
+    for (title, size), inner in zip(inner_words(session, at), places, strict=True):
+        result.append(Frame(title, size, "current", result[-1].depth + 1, inner))
     return result
 
 
 def _detail(session: Inspector, operation: Operation) -> str:
     if operation.phase in ("load", "forward"):
-        return _size(session.model.node(operation.layer).output_shape)
+        return size_words(session.model.node(operation.layer).output_shape)
     if operation.phase == "loss" or operation.layer == "loss":
         return operation.kind
     return ", ".join(result.removesuffix(".gradient") for result in operation.results)
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))

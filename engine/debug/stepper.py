@@ -187,6 +187,17 @@ class Stepper(Inspector):
         self.stop = Stop(self._position, "step", self.last_record())
         return self.stop
 
+    def join(self, since: int) -> None:
+        """Let all commands after the first `since` ones be taken back by one `step_back`."""
+        first = arguments.whole("join since", since, 0)
+        while len(self._undo) > first + 1:
+            self._undo.pop()
+
+    @property
+    def commands(self) -> int:
+        """How many commands `step_back` can take back one by one."""
+        return len(self._undo)
+
     def _sibling_before(self, position: Position) -> Position | None:
         """Return the position before at the same level, across operations and batches."""
         if position.level != "operation":

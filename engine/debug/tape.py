@@ -115,10 +115,17 @@ class Tape(ABC):
         return operation
 
     def _back_within_batch(self, executed: int) -> bool:
-        """Go back without restoring if the operations in between left nothing behind."""
-        passed = self.operations[executed : self.executed]
+        """Go back without restoring if the operations in between left nothing behind.
+
+        What they computed stays in memory; where that has begun a sum of gradients, the sum is made
+        anew, or it would be added to twice.
+        """
+        begin = self.program.repeats_from(executed, self.executed)
+        passed = self.operations[begin : self.executed]
         if any(operation.changes_state for operation in passed):
             return False
+        if begin < executed:
+            self.program.run(begin, executed)
         self.executed = executed
         return True
 

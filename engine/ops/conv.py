@@ -342,12 +342,15 @@ class Conv2d(Op):
         )
         right = gather(view, "weight", np.stack([channel, np.full_like(ky, i), wy, wx], 1))
         order = "kernel row and column from the last to the first, output channel"
+        stages: tuple[Stage, ...] = ()
         if self.by_columns:
             # The products of each kernel column are summed first; then these sums.
             column = self.kernel[0] * group_out
             terms = product_terms(left, right, used, tuple(range(0, len(o), column)))
             ends = terms.totals[column - 1 :: column]
             value = replay.sums(np.ascontiguousarray(ends))[-1]
+            parts = " + ".join(number(float(end)) for end in ends)
+            stages = (Stage("sum of kernel columns", float(value), parts),)
             order = "kernel row from the last to the first, output channel within a kernel column; "
             order += "then the columns from the last to the first"
         else:
@@ -391,6 +394,7 @@ class Conv2d(Op):
             terms=terms,
             patches=patches,
             stages=(
+                *stages,
                 Stage(
                     "= gradient", float(value), f"{int(used.sum())} products that reach this pixel"
                 ),

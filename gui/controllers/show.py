@@ -43,11 +43,18 @@ class Show:
     def _take(self, snapshot: Snapshot) -> None:
         old, self._last = self._last, snapshot
         desk = self._desk
+        same = old is not None and (old.layer, old.tensor) == (snapshot.layer, snapshot.tensor)
         parts: list[tuple[bool, Callable[[], None]]] = [
-            (old is None or old.window is not snapshot.window, self._window),
-            (old is None or old.maps is not snapshot.maps, self._map),
+            (
+                old is None
+                or old.window is not snapshot.window
+                or (old.message, old.bad, old.reason)
+                != (snapshot.message, snapshot.bad, snapshot.reason),
+                self._window,
+            ),
+            (old is None or old.maps is not snapshot.maps or not same, self._map),
             (old is None or old.frames is not snapshot.frames, self._stack),
-            (old is None or old.maps is not snapshot.maps, self._mosaic),
+            (old is None or old.maps is not snapshot.maps or not same, self._mosaic),
             (
                 old is None or old.picture is not snapshot.picture or old.box != snapshot.box,
                 self._input,
@@ -68,7 +75,7 @@ class Show:
                 old is None
                 or old.kernels is not snapshot.kernels
                 or self._kernel != desk.selection.kernel
-                or old.index != snapshot.index,
+                or (old.index, old.weight) != (snapshot.index, snapshot.weight),
                 self._kernels,
             ),
             (
@@ -117,7 +124,14 @@ class Show:
         if panel.on_screen:
             ahead = now.maps is not None and now.maps.ahead and now.cursor is not None
             tail = "computed ahead of the cursor" if ahead and now.window is not None else ""
-            panel.show_content(now.window, tail)
+            panel.show_content(now.window, tail, self._missing())
+            panel.show_message(now.message if now.state != "training" else "", now.bad)
+
+    def _missing(self) -> str:
+        """Say what an empty panel waits for."""
+        now = self._now
+        name = f"{now.layer}.{now.tensor}"
+        return f"{name} is not computed yet: the {now.phase} phase of this step brings it."
 
     def place(self) -> tuple[int, int, int]:
         """Return the shown element as (map, row, column)."""
@@ -128,13 +142,13 @@ class Show:
 
     def _map(self) -> None:
         if self._desk.panels.map.on_screen:
-            self._desk.panels.map.show_map(self._now.maps, self.place())
+            self._desk.panels.map.show_map(self._now.maps, self.place(), self._missing())
 
     def _mosaic(self) -> None:
         panel, now = self._desk.panels.mosaic, self._now
         if panel.on_screen:
             panel.show_tensors(now.tensors, now.tensor)
-            panel.show_maps(now.maps, self.place()[0])
+            panel.show_maps(now.maps, self.place()[0], (now.layer, self._missing()))
 
     def _stack(self) -> None:
         now = self._now
@@ -180,7 +194,7 @@ class Show:
         if kernels is not None and not kernels.borrowed and self._now.tensor == "output":
             chosen = (self.place()[0], chosen[1])  # the kernel that makes the shown map
         if self._desk.panels.kernels.on_screen:
-            self._desk.panels.kernels.show_kernels(kernels, chosen)
+            self._desk.panels.kernels.show_kernels(kernels, chosen, self._now.weight)
 
     def _breakpoints(self) -> None:
         now = self._now

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from gui.controllers.desk import Desk
 from gui.controllers.poll import tasks_text
 from gui.models.snapshot import Box, Snapshot
-from gui.widgets.numbers import format_number
+from gui.widgets.numbers import MINUS, format_number
 
 
 def place_text(layer: str, tensor: str, index: tuple[int, ...], batched: bool = True) -> str:
@@ -21,19 +22,20 @@ def field_text(box: Box | None) -> str:
     if box is None:
         return ""
     top, left, bottom, right = box
-    return f"receptive field rows {top}–{bottom - 1}, cols {left}–{right - 1}"
+    text = f"receptive field rows {top}–{bottom - 1}, cols {left}–{right - 1}"
+    return text.replace("-", MINUS)
 
 
 class Status:
-    """Writes the line."""
+    """Writes the line: what is under the pointer, else the element that is shown."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._hover: tuple[int, int, int] | None = None
-        self._frames = 0
-        self._since = time.perf_counter()
+        self._hover: Callable[[], None] | None = None
+        self._hovered: object = None
+        self._steps, self._since = 0, time.perf_counter()
         desk.session.snapshot_changed.connect(self._snapshot)
-        desk.session.state_changed.connect(desk.status.show_state)
+        desk.session.state_changed.connect(self._state)
         desk.activity.changed.connect(self._tasks)
         panels = desk.panels
         panels.mosaic.hovered.connect(self._hover_map)
@@ -44,19 +46,54 @@ class Status:
         panels.input.hovered.connect(self._hover_pixel)
 
     def _snapshot(self, snapshot: Snapshot) -> None:
-        self._frames += 1
-        if self._hover is None:
-            self.write()
+        """Write anew; what a resting pointer is on is asked of its view once that is filled."""
+        if self._hover is not None and self._hovered == self._under(snapshot):
+            self._hover()
         else:
-            self._element(*self._hover)
-        now = time.perf_counter()
-        if now - self._since > 1.0:
-            rate = self._frames / (now - self._since)
-            parts = [f"{rate:.0f} fps"] if rate >= 1.5 else []
+            self._hover = None
+            self.write()
+        self._rate(snapshot)
+
+    @staticmethod
+    def _under(snapshot: Snapshot) -> object:
+        """Return what has to stay as it is for a place of a view to mean the same element."""
+        kernels, picture = snapshot.kernels, snapshot.picture
+        return (
+            snapshot.layer,
+            snapshot.tensor,
+            None if snapshot.maps is None else snapshot.maps.layout,
+            None if kernels is None else (kernels.layer, kernels.name, kernels.kernels.shape),
+            None if picture is None else picture.image.shape,
+        )
+
+    def _rest_on(self, hover: Callable[[], None]) -> None:
+        snapshot = self._desk.session.snapshot
+        if snapshot is not None:
+            self._hover, self._hovered = hover, self._under(snapshot)
+            hover()
+
+    def _state(self, state: str) -> None:
+        self._desk.status.show_state(state)
+        self._steps = 0
+        if state not in ("training", "running"):
+            self._desk.status.show_rate("")
+
+    def _rate(self, snapshot: Snapshot) -> None:
+        """Say how fast the run goes, as long as it goes by itself."""
+        if snapshot.state == "training":
+            speed = self._desk.curves.samples_per_second
+            parts = [f"{speed:,.0f} samples/s"] if speed else []
             if snapshot.viewer is not None:
-                parts.insert(0, f"viewer {100 * snapshot.viewer:.1f} %")
+                parts.append(f"viewer {100 * snapshot.viewer:.1f} %")
             self._desk.status.show_rate(" · ".join(parts))
-            self._frames, self._since = 0, now
+            return
+        now = time.perf_counter()
+        if snapshot.state != "running" or not self._steps:
+            self._steps, self._since = snapshot.steps, now
+        elif now - self._since > 0.5:
+            rate = (snapshot.steps - self._steps) / (now - self._since)
+            self._desk.status.show_rate(f"{rate:,.0f} steps/s")
+            self._steps, self._since = snapshot.steps, now
 
     def _tasks(self) -> None:
         running = self._desk.activity.running
@@ -77,11 +114,10 @@ class Status:
         return snapshot.maps.layout.place(snapshot.index)[0]
 
     def _hover_element(self, row: int, column: int) -> None:
-        self._hover_map(self._channel(), row, column)
+        self._rest_on(lambda: self._element(self._channel(), row, column))
 
     def _hover_map(self, channel: int, row: int, column: int) -> None:
-        self._hover = (channel, row, column)
-        self._element(channel, row, column)
+        self._rest_on(lambda: self._element(channel, row, column))
 
     def write(self) -> None:
         """Write the picked element, or the one that runs next."""
@@ -89,7 +125,8 @@ class Status:
         if snapshot is None:
             return
         if snapshot.maps is None:
-            self._desk.status.show_place(snapshot.layer, self._window_text(snapshot))
+            place = f"{snapshot.layer}.{snapshot.tensor}: not computed yet"
+            self._desk.status.show_place(place, self._window_text(snapshot))
             return
         self._element(*snapshot.maps.layout.place(snapshot.index), picked=True)
 
@@ -105,7 +142,7 @@ class Status:
         value = format_number(float(maps.maps[channel, row, column]), 6)
         mark = " (ahead)" if maps.ahead else ""
         place = place_text(maps.layer, maps.tensor, index, maps.layout.batched)
-        gradient = "grad —"
+        gradient = "" if maps.tensor != "output" else "grad —"
         if maps.gradient is not None:
             gradient = f"grad {format_number(float(maps.gradient[channel, row, column]), 6)}"
         box = snapshot.box if picked else None
@@ -128,6 +165,9 @@ class Status:
         return node.settings if node is not None else ""
 
     def _hover_kernel(self, output: int, inputs: int, row: int, column: int) -> None:
+        self._rest_on(lambda: self._kernel(output, inputs, row, column))
+
+    def _kernel(self, output: int, inputs: int, row: int, column: int) -> None:
         snapshot = self._desk.session.snapshot
         if snapshot is None or snapshot.kernels is None:
             return
@@ -137,6 +177,9 @@ class Status:
         self._desk.status.show_place(place, "")
 
     def _hover_pixel(self, row: int, column: int) -> None:
+        self._rest_on(lambda: self._pixel(row, column))
+
+    def _pixel(self, row: int, column: int) -> None:
         snapshot = self._desk.session.snapshot
         if snapshot is None or snapshot.picture is None:
             return

@@ -118,7 +118,7 @@ class Stepping:
         if frame.state == "current":
             self._desk.selection.follow()
         elif frame.layer:
-            self._desk.selection.select(frame.layer)
+            self._desk.selection.select(frame.layer, frame.tensor or None)
 
     def reach_frame(self, frame: StackFrame) -> None:
         """Run to a frame of the stack."""

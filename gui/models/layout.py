@@ -66,6 +66,18 @@ class TensorLayout:
         leading = int(np.prod(inner[:-2], dtype=np.int64))
         return (leading, inner[-2], inner[-1])
 
+    @property
+    def noun(self) -> str:
+        """What a map of the tensor is called: a kernel, if output and input channels count it."""
+        return "kernel" if not self.batched and len(self.shape) >= 3 else "map"
+
+    def name(self, number: int) -> str:
+        """Return the name of a map: its number, or ``"(5, 0)"`` for a kernel."""
+        leading = self.inner[:-2]
+        if self.noun == "map" or len(leading) < 2:
+            return str(number)
+        return f"({', '.join(str(int(i)) for i in np.unravel_index(number, leading))})"
+
     def maps(self, array: Array, sample: int = 0) -> Array:
         """Return a copy of `array` as maps, shape (channels, rows, columns)."""
         chosen = array[sample] if self.batched else array

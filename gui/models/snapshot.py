@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from gui.models.layout import Array, Mode, TensorLayout
 
 if TYPE_CHECKING:
@@ -96,11 +98,12 @@ class Cursor:
     term: int | None
     finished: bool = False
     position: Position | None = None
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class StackFrame:
-    """A line of the call stack."""
+    """A line of the call stack; layer and tensor are what a click looks at, empty for nothing."""
 
     title: str
     detail: str
@@ -108,6 +111,7 @@ class StackFrame:
     depth: int
     position: Position | None
     layer: str
+    tensor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +189,16 @@ class KernelsView:
     borrowed: bool
     layout: TensorLayout
 
+    def cell(self, index: tuple[int, ...]) -> tuple[int, int, int, int]:
+        """Return (o, i, ky, kx) of a weight by its public index."""
+        if len(index) < 3:
+            return (0, *self.layout.place(index))
+        places = np.unravel_index(
+            int(np.ravel_multi_index(index, self.layout.shape)), self.kernels.shape
+        )
+        o, i, ky, kx = (int(place) for place in places)
+        return o, i, ky, kx
+
 
 @dataclass(frozen=True, slots=True)
 class LocalRow:
@@ -223,13 +237,17 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The explanation in sentences."""
+    """The explanation in sentences.
+
+    `alert` says why the run stands here, where that is worth the first line.
+    """
 
     heading: str
     value: str
     sentences: tuple[str, ...]
     notes: tuple[str, ...]
     next_step: str
+    alert: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +275,8 @@ class Snapshot:
     """Everything the visible panels show, at one position.
 
     `steps` counts stepping commands; `viewer` is the share of the worker's time that pictures took
-    while training.
+    while training. `phase` is that of the shown tensor; `bad` says that the message speaks of a
+    number that is none. `weight` is the place in the kernels that the next term uses.
     """
 
     number: int
@@ -268,15 +287,18 @@ class Snapshot:
     message: str = ""
     layer: str = ""
     tensor: str = "output"
+    phase: str = ""
     index: tuple[int, ...] = ()
     tensors: tuple[str, ...] = ("output",)
     steps: int = 0
+    bad: bool = False
     viewer: float | None = None
     frames: tuple[StackFrame, ...] | None = None
     breakpoints: tuple[BreakpointRow, ...] = ()
     thumbnails: tuple[Thumbnail, ...] | None = None
     maps: MapsView | None = None
     kernels: KernelsView | None = None
+    weight: tuple[int, int, int, int] | None = None
     window: WindowContent | None = None
     words: Words | None = None
     locals: tuple[LocalRow, ...] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -104,7 +105,8 @@ class PlaybackModel:
 class CurvesModel:
     """Loss and accuracy of the training, every value kept.
 
-    The lists grow at the end only, so a view takes what lies past the length it knows.
+    The lists grow at the end, so a view takes what lies past the length it knows. Where steps are
+    made anew, `cuts` grows, and a view begins again.
     """
 
     appended = Signal()
@@ -118,9 +120,12 @@ class CurvesModel:
     epoch: int = 0
     batch: int = 0
     samples_per_second: float = 0.0
+    cuts: int = 0
 
     def add_losses(self, steps: Sequence[int], losses: Sequence[float]) -> None:
-        """Append the losses of finished steps."""
+        """Append the losses of finished steps; a step made anew ends what was there after it."""
+        if steps and self.steps and steps[0] <= self.steps[-1]:
+            self.cut(steps[0])
         self.steps.extend(steps)
         self.losses.extend(losses)
 
@@ -133,6 +138,18 @@ class CurvesModel:
         """Append the accuracy on the validation set after an epoch."""
         self.validation_steps.append(step)
         self.validation_accuracies.append(accuracy)
+
+    def cut(self, step: int) -> None:
+        """Forget what belongs to a step or comes after it."""
+        self.cuts += 1
+        kept = bisect_left(self.steps, step)
+        del self.steps[kept:], self.losses[kept:]
+        for steps, values in (
+            (self.accuracy_steps, self.accuracies),
+            (self.validation_steps, self.validation_accuracies),
+        ):
+            kept = bisect_right(steps, step)
+            del steps[kept:], values[kept:]
 
     def clear(self) -> None:
         """Forget everything; a new run was opened."""

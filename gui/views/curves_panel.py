@@ -17,7 +17,7 @@ class CurvesPanel(Panel):
 
     def __init__(self) -> None:
         super().__init__("curves", "Timeline", (1200, 110), (260, 70))
-        self._known = [0, 0, 0]
+        self._known, self._cuts = [0, 0, 0], 0
         self._model: CurvesModel | None = None
         self._box = QWidget()
         self._row = QHBoxLayout(self._box)
@@ -67,6 +67,12 @@ class CurvesPanel(Panel):
             (self.accuracy, "training", model.accuracy_steps, model.accuracies),
             (self.accuracy, "validation", model.validation_steps, model.validation_accuracies),
         )
+        if model.cuts != self._cuts:
+            self._cuts = model.cuts
+            # Steps were made anew: what the curves had after them is void.
+            self.loss.clear()
+            self.accuracy.clear()
+            self._known = [0, 0, 0]
         if self._known[0] == 0 and len(model.losses) > MANY:
             self.loss.set_log(True)  # a long run: what matters is far below where it began
         for number, (view, key, xs, ys) in enumerate(curves):
@@ -77,9 +83,11 @@ class CurvesPanel(Panel):
         self.head.set_detail(self._facts(model))
 
     def _facts(self, model: CurvesModel) -> str:
+        from engine.debug.wording import batch_words  # the engine is there once a run is open
+
         parts = []
         if model.losses:
-            parts.append(f"epoch {model.epoch + 1}, batch {model.batch + 1}")
+            parts.append(f"after {batch_words(model.epoch, model.batch)}")
             parts.append(f"loss {format_number(model.losses[-1])}")
         if model.validation_accuracies:
             parts.append(f"test accuracy {100 * model.validation_accuracies[-1]:.2f} %")

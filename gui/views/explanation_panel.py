@@ -43,12 +43,19 @@ class ExplanationPanel(Panel):
             )
             return
         self.head.set_detail(words.heading)
+        bad = theme.current().bad
+        alert = f'<p style="color:{bad}"><b>{escape(words.alert)}</b></p>'
         parts = [f"<p>{self._strong(sentence, words.value)}</p>" for sentence in words.sentences]
         if words.next_step:
             parts.insert(1, f'<p style="color:{cursor}">{escape(words.next_step)}</p>')
+        if words.alert:
+            parts.insert(0, alert)
         parts += [f'<p style="color:{muted}">{escape(note)}</p>' for note in words.notes]
         self.view.setHtml("".join(parts))
 
     def _strong(self, sentence: str, value: str) -> str:
-        text, mark = escape(sentence), f" is {escape(value)}"
-        return text.replace(mark, f" is <b>{escape(value)}</b>", 1) if value else text
+        """Set the number that is explained in bold; another spelling of it is left as it is."""
+        text, mark = escape(sentence), escape(value)
+        if not value or f" is {mark}" not in text:
+            return text
+        return text.replace(f" is {mark}", f" is <b>{mark}</b>", 1)

@@ -26,18 +26,34 @@ class KernelsPanel(Panel):
         self.view.hovered.connect(self.hovered)
         self.view.hover_left.connect(self.hover_left)
 
-    def show_kernels(self, kernels: KernelsView | None, chosen: tuple[int, int]) -> None:
-        """Show the weights of a layer."""
+    def show_kernels(
+        self,
+        kernels: KernelsView | None,
+        chosen: tuple[int, int],
+        cursor: tuple[int, int, int, int] | None = None,
+    ) -> None:
+        """Show the weights of a layer, one kernel enlarged: that of the cursor, if there is one.
+
+        Parameters
+        ----------
+        kernels : KernelsView or None
+        chosen : (output, input)
+        cursor : (output, input, row, column) or None
+            The weight that the next term uses.
+        """
         if kernels is None:
             self.head.set_title("Kernels")
             self.head.set_detail("")
             self.view.set_kernels(None)
             return
         outputs, inputs, rows, columns = kernels.kernels.shape
-        self.head.set_title(f"Kernels · {kernels.layer}")
+        gradient = " · gradient" if kernels.name.endswith(".gradient") else ""
+        self.head.set_title(f"Kernels · {kernels.layer}{gradient}")
         detail = f"{outputs}×{inputs} of {rows}×{columns} · norm {format_number(kernels.norm, 3)}"
         if kernels.borrowed:
             detail = "the nearest layer with weights · " + detail
         self.head.set_detail(detail)
         self.view.set_kernels(kernels.kernels)
+        chosen = cursor[:2] if cursor is not None else chosen
+        self.view.set_cursor(*cursor or (None,))
         self.view.set_selected(min(chosen[0], outputs - 1), min(chosen[1], inputs - 1))

@@ -60,15 +60,31 @@ class MosaicPanel(Panel):
         if place >= 0 and place != self.tensor.currentIndex():
             self.tensor.setCurrentIndex(place)
 
-    def show_maps(self, maps: MapsView | None, channel: int) -> None:
-        """Show the maps; None says that the tensor is not computed yet."""
+    def show_maps(self, maps: MapsView | None, channel: int, missing: tuple[str, str]) -> None:
+        """Show the maps.
+
+        Parameters
+        ----------
+        maps : MapsView or None
+            None says that the tensor is not computed yet.
+        channel : int
+            The selected map.
+        missing : (layer, sentence)
+            What the head and the empty panel say then.
+        """
         if maps is None:
+            self.view.set_empty_text(missing[1])
             self.view.set_maps(None)
+            self.head.set_title(missing[0])
+            self.head.set_detail("")
             return
         count, rows, columns = maps.layout.maps_shape
-        self.head.set_title(f"{maps.layer} · {count} map{'s' * (count != 1)}")
-        self.head.set_detail(f"{rows}×{columns}")
-        self.view.set_maps(maps.maps, maps.mode, limits=maps.limits)
+        self.head.set_title(f"{maps.layer} · {count} {maps.layout.noun}{'s' * (count != 1)}")
+        kernels = maps.layout.noun == "kernel"
+        names = [maps.layout.name(number) for number in range(count)] if kernels else None
+        self.view.set_maps(maps.maps, maps.mode, names, limits=maps.limits)
+        size = f"{rows}×{columns}"
+        self.head.set_detail(" · ".join(part for part in (size, self.view.unit()) if part))
         if maps.revealed is None:
             self.view.set_revealed(None)
         else:
@@ -110,15 +126,21 @@ class MapPanel(Panel):
         self.view.debug_requested.connect(self.debug_wanted)
         self.view.hovered.connect(self.hovered)
         self.view.hover_left.connect(self.hover_left)
-        self._last: tuple[MapsView | None, tuple[int, int, int]] = (None, (0, 0, 0))
+        self._last: tuple[MapsView | None, tuple[int, int, int], str] = (None, (0, 0, 0), "")
 
     def _again(self) -> None:
         self.show_map(*self._last)
 
-    def show_map(self, maps: MapsView | None, place: tuple[int, int, int]) -> None:
-        """Show one map of the tensor and mark the picked element `place` = (map, y, x)."""
-        self._last = (maps, place)
+    def show_map(
+        self, maps: MapsView | None, place: tuple[int, int, int], missing: str = ""
+    ) -> None:
+        """Show one map of the tensor and mark the picked element `place` = (map, y, x).
+
+        `missing` is what the empty panel says if there are no maps.
+        """
+        self._last = (maps, place, missing)
         if maps is None:
+            self.view.set_empty_text(missing or "Pick a map on the left to see its numbers.")
             self.view.set_map(None)
             self.head.set_title("Map")
             self.head.set_detail("")
@@ -128,11 +150,12 @@ class MapPanel(Panel):
         limits, scope = maps.limits, maps.scope
         if self.scope.currentIndex() == 1:
             limits, scope = own_limits(one, maps.mode), "map"
-        self.head.set_title(f"Map {channel}")
-        detail = maps.tensor + (" · ahead" if maps.ahead else "")
-        self.head.set_detail(detail)
+        self.head.set_title(f"{maps.layout.noun} {maps.layout.name(channel)}")
         title = f"{maps.layer}.{maps.tensor}[{channel}]"
         self.view.set_map(one, maps.mode, limits, "", scope, title)
+        unit = f"cells {self.view.unit()}" if self.view.unit() else ""
+        parts = (maps.tensor, "ahead" if maps.ahead else "", unit)
+        self.head.set_detail(" · ".join(part for part in parts if part))
         self.view.set_revealed(revealed_cells(maps.revealed, maps.layout.maps_shape, channel))
         self.view.set_pick(row, column)
         cursor = maps.cursor

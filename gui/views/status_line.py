@@ -32,7 +32,7 @@ class StatusLine(QStatusBar):
             (self.place, "Element and value"),
             (self.facts, "Gradient, receptive field and window"),
             (self.tasks, "Background work"),
-            (self.rate, "Frames per second"),
+            (self.rate, "Speed"),
             (self.state, "State"),
         ):
             label.setAccessibleName(name)
@@ -60,7 +60,7 @@ class StatusLine(QStatusBar):
         self.state.setText(f'<span style="color:{colour}">{state}</span>')
 
     def show_rate(self, text: str) -> None:
-        """Show the frame rate and the load of the viewer."""
+        """Show how fast a training or a play goes; an empty text while nothing runs."""
         self.rate.setText(text)
 
     def show_tasks(self, text: str) -> None:

@@ -10,7 +10,7 @@ from gui import theme
 from gui.models.snapshot import LocalRow
 from gui.views.network_panel import shape_text
 from gui.views.panel import Panel
-from gui.widgets.numbers import format_number
+from gui.widgets.numbers import format_number, format_share
 
 COLUMN, FIRST_COLUMN = 62, 80
 """Pixels that a column of numbers and the names need."""
@@ -54,7 +54,7 @@ class _Table(QAbstractTableModel):
         if row.low is None:
             return "not computed" if column == 2 else ""
         if column == 6:
-            return f"{100 * (row.zeros or 0.0):.0f} %"
+            return format_share(row.zeros or 0.0)
         if column == 7:
             return str(row.bad)
         value = (row.low, row.mean, row.high, row.deviation)[column - 2]

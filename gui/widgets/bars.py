@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PyQt6.QtCore import QPointF, QRectF, QSize, pyqtSignal
+from PyQt6.QtCore import QPointF, QRectF, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QMouseEvent, QPainter
 from PyQt6.QtWidgets import QWidget
 
@@ -16,6 +16,7 @@ from gui.widgets.window_content import Array
 
 _SMALLEST_ROW = 13
 _LARGEST_ROW = 24
+NO_NUMBER = "The output is not a number: there is no class."
 
 
 class PredictionBars(Canvas):
@@ -61,17 +62,18 @@ class PredictionBars(Canvas):
         self._truth = truth
         if self._values is not None:
             best = self.best()
-            text = f"prediction {self.label(best)}, {format_number(float(self._values[best]))}"
-            if best < 0:
-                text = "no prediction: NaN or Inf"
-            self.set_facts(text if truth is None else f"{text}, true class {self.label(truth)}")
+            text = NO_NUMBER
+            if best >= 0:
+                text = f"prediction {self.label(best)}, {format_number(float(self._values[best]))}"
+                text += f", true class {self.label(truth)}" if truth is not None else ""
+            self.set_facts(text)
         self.update()
 
     def best(self) -> int:
-        """Return the most probable class; -1 if there is none."""
-        if self._values is None or not np.isfinite(self._values).any():
+        """Return the most probable class; -1 if there is none, as where one value is NaN or Inf."""
+        if self._values is None or not np.isfinite(self._values).all():
             return -1
-        return int(np.nanargmax(np.where(np.isfinite(self._values), self._values, -np.inf)))
+        return int(np.argmax(self._values))
 
     def label(self, index: int) -> str:
         """Return the name of a class."""
@@ -89,7 +91,7 @@ class PredictionBars(Canvas):
         if room / count >= _SMALLEST_ROW:
             return list(range(count)), min(room / count, _LARGEST_ROW), False
         fitting = max(int((room - 14) / 16), 1)
-        order = np.argsort(-np.nan_to_num(self._values, nan=np.inf), kind="stable")[:fitting]
+        order = np.argsort(-self._values, kind="stable")[:fitting]
         shown = order.tolist()
         if self._truth is not None and self._truth not in shown and fitting > 1:
             shown[-1] = self._truth
@@ -99,20 +101,27 @@ class PredictionBars(Canvas):
         """Draw label, bar and value of each class."""
         if self._values is None:
             return
+        if self.best() < 0:
+            painter.setFont(theme.ui(13, bold=True))
+            painter.setPen(theme.colour("nonfinite"))
+            place = QRectF(self.rect()).adjusted(10, 6, -10, -6)
+            painter.drawText(place, int(CENTRE | Qt.TextFlag.TextWordWrap), NO_NUMBER)
+            return
         shown, row, partly = self._rows()
         mono = theme.mono(12 if row >= 16 else 11 if row >= 14 else 10)
         label_font = mono if not self._labels else theme.ui(12 if row >= 16 else 11)
         width = self.width() - 20.0
         label_width = max(text_width(label_font, self.label(i)) for i in shown)
         label_width = min(label_width, width * 0.4) + 8
-        value_width = text_width(mono, "0.0000") + 6
+        texts = [format_number(float(self._values[i])) for i in shown]
+        value_width = max(text_width(mono, text) for text in ("0.0000", *texts)) + 6
         tick = 14.0 if self._truth is not None else 0.0
         track = max(width - label_width - value_width - tick, 10)
         best = self.best()
         for i, index in enumerate(shown):
             top = 6 + i * row
             value = float(self._values[index])
-            bad, strong = not np.isfinite(value), index == best
+            strong = index == best
             painter.setFont(label_font)
             painter.setPen(theme.colour("text" if strong or index == self._truth else "muted"))
             line = QRectF(10, top, label_width - 8, row)
@@ -122,10 +131,9 @@ class PredictionBars(Canvas):
             )
             self._draw_bar(painter, QRectF(10 + label_width, top, track, row), value, strong)
             painter.setFont(mono)
-            painter.setPen(theme.colour("nonfinite" if bad else "text" if strong else "muted"))
+            painter.setPen(theme.colour("text" if strong else "muted"))
             line = QRectF(10 + label_width + track, top, value_width, row)
-            text = "0.0000" if 0 <= value < 5e-5 else format_number(value)
-            painter.drawText(line, int(RIGHT), text)
+            painter.drawText(line, int(RIGHT), format_number(value))
             if index == self._truth:
                 painter.setFont(theme.ui(12, bold=True))
                 painter.setPen(theme.colour("good"))
@@ -141,9 +149,8 @@ class PredictionBars(Canvas):
         thick = min(max(room.height() * 0.36, 4), 8)
         top = room.center().y() - thick / 2
         painter.fillRect(QRectF(room.left(), top, room.width(), thick), theme.colour("line", 0.5))
-        bad = not np.isfinite(value)
-        share = 1.0 if bad else min(max(value, 0.0), 1.0)
-        name = "nonfinite" if bad else "selection" if strong else "muted"
+        share = min(max(value, 0.0), 1.0)
+        name = "selection" if strong else "muted"
         length = max(share * room.width(), 1.5)
         painter.fillRect(QRectF(room.left(), top, length, thick), theme.colour(name))
 
@@ -155,7 +162,7 @@ class PredictionBars(Canvas):
     def tip_at(self, place: QPointF) -> str:
         """Return class and exact probability under the pointer."""
         index = self._class_at(place)
-        if index is None or self._values is None:
+        if index is None or self._values is None or self.best() < 0:
             return ""
         truth = "\ntrue class" if index == self._truth else ""
         return f"class {self.label(index)}: {format_full(np.float32(self._values[index]))}{truth}"

@@ -134,6 +134,7 @@ class _Drawn(_Base):
 
     _empty_text: str
     _facts: str
+    _pointer: QPointF | None = None
     facts_changed: pyqtBoundSignal
 
     def set_empty_text(self, text: str) -> None:
@@ -155,6 +156,19 @@ class _Drawn(_Base):
     def is_empty(self) -> bool:
         """Return True while there is nothing to draw."""
         return False
+
+    def point_at(self, place: QPointF) -> None:
+        """Remember where the pointer rests, and tell what is there."""
+        self._pointer = place
+        self.hover_at(place)
+
+    def hover_at(self, place: QPointF) -> None:
+        """Tell what lies at a place of the widget."""
+
+    def hover_again(self) -> None:
+        """Tell what lies under a resting pointer now: something else has come there."""
+        if self._pointer is not None:
+            self.hover_at(self._pointer)
 
     def draw(self, painter: QPainter, area: QRectF) -> None:
         """Draw the content; `area` is the part that needs it, in content coordinates."""
@@ -234,6 +248,7 @@ class Canvas(_Drawn, QWidget):
 
     def leaveEvent(self, event: QEvent | None) -> None:  # noqa: N802
         """Tell that nothing is hovered any more."""
+        self._pointer = None
         self.hover_left.emit()
         super().leaveEvent(event)
 
@@ -330,6 +345,7 @@ class ScrollCanvas(_Drawn, QAbstractScrollArea):
                 QToolTip.hideText()
             return True
         if event is not None and event.type() == QEvent.Type.Leave:
+            self._pointer = None
             self.hover_left.emit()
         return super().viewportEvent(event)
 

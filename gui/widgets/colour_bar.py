@@ -47,8 +47,8 @@ def bar_labels(mode: Mode, limits: pixels.Limits) -> list[tuple[float, str]]:
         largest = max(abs(low), abs(high))
         text = column_for(np.array([largest]), 3).text(largest).strip()
         return [(1.0, f"+{text}"), (0.5, "0"), (0.0, f"{MINUS}{text}")]
-    column = column_for(np.array([low, high]), 3)
     middle = (low + high) / 2
+    column = column_for(np.array([low, middle, high]), 3)
     return [(at, column.text(v).strip()) for at, v in ((1.0, high), (0.5, middle), (0.0, low))]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 
-from gui.widgets.numbers import MINUS
+from gui.widgets.numbers import MINUS, compact
 from gui.widgets.window_content import Array
 
 STRONG_POINTS = 800
@@ -95,7 +95,7 @@ class ValueAxis(pg.AxisItem):  # type: ignore[misc]  # pyqtgraph has no types
     def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:  # noqa: N802
         """Write ticks with true minus signs."""
         if self.logMode:
-            return [f"{10**value:.3g}".replace("-", MINUS) for value in values]
+            return [compact(10**value) for value in values]
         return [
             str(text).replace("-", MINUS) for text in super().tickStrings(values, scale, spacing)
         ]

@@ -80,6 +80,7 @@ class InputView(Canvas):
         if image is None or np.asarray(image).size == 0:
             self._data = self._image = None
             self.update()
+            self.hover_again()
             return
         data = pixels.as_maps(np.asarray(image))
         if self._data is None or self._data.shape != data.shape:
@@ -92,6 +93,7 @@ class InputView(Canvas):
         self._bad = np.argwhere(~np.isfinite(data).all(axis=0))
         self._image = None
         self.update()
+        self.hover_again()
 
     def set_box(self, box: Box | None) -> None:
         """Outline the receptive field; its part outside the picture is hatched as padding."""
@@ -256,7 +258,12 @@ class InputView(Canvas):
 
     def mouseMoveEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802
         """Tell which pixel the pointer is on."""
-        found = self.pixel_at(event.position()) if event is not None else None
+        if event is not None:
+            self.point_at(event.position())
+
+    def hover_at(self, place: QPointF) -> None:
+        """Tell which pixel lies at a place."""
+        found = self.pixel_at(place)
         if found is None:
             self.hover_left.emit()
         else:

@@ -136,6 +136,7 @@ class KernelSheet(ScrollCanvas):
             self._sheet = None
         self._image = None
         self.redraw()
+        self.hover_again()
 
     def is_empty(self) -> bool:
         """Return True while there are no kernels."""
@@ -262,7 +263,12 @@ class KernelSheet(ScrollCanvas):
 
     def mouseMoveEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802
         """Tell which weight the pointer is on."""
-        found = self.weight_at(event.position() + self.offset()) if event is not None else None
+        if event is not None:
+            self.point_at(event.position())
+
+    def hover_at(self, place: QPointF) -> None:
+        """Tell which weight lies at a place."""
+        found = self.weight_at(place + self.offset())
         if found is None:
             self.hover_left.emit()
         else:

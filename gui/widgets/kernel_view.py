@@ -17,7 +17,7 @@ from gui.widgets.canvas import (
 )
 from gui.widgets.cells import draw_numbers, numbers_fit
 from gui.widgets.kernel_sheet import KernelSheet
-from gui.widgets.numbers import cell_scale, format_full, format_number, is_whole
+from gui.widgets.numbers import cell_scale, format_full, format_number, is_whole, scaled
 from gui.widgets.window_content import Array, Mode
 
 _STATISTICS_WIDTH = 100
@@ -88,7 +88,7 @@ class _KernelDetail(Canvas):
                 draw_numbers(
                     painter,
                     corners,
-                    kernel.ravel() * factor,
+                    scaled(kernel.ravel(), factor),
                     entries.ravel(),
                     self._mode,
                     (cell, cell),

@@ -8,7 +8,7 @@ from PyQt6.QtGui import QPainter
 
 from gui import theme
 from gui.widgets.canvas import LEFT, metrics
-from gui.widgets.numbers import column_for
+from gui.widgets.numbers import column_for, format_share
 from gui.widgets.window_content import Array
 
 _ROW = 17.0
@@ -41,8 +41,8 @@ def statistics_text(values: dict[str, float]) -> list[tuple[str, str]]:
     names = ("min", "mean", "max", "std")
     column = column_for(np.array([values[name] for name in names]), 5)
     rows = [(name, column.text(values[name])) for name in names]
-    rows.append(("> 0", f"{100 * values['positive']:.0f} %".rjust(column.width)))
-    rows.append(("zero", f"{100 * values['zero']:.0f} %".rjust(column.width)))
+    rows.append(("> 0", format_share(values["positive"]).rjust(column.width)))
+    rows.append(("zero", format_share(values["zero"]).rjust(column.width)))
     rows.append(("NaN", f"{int(values['nonfinite'])}".rjust(column.width)))
     return rows
 

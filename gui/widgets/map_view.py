@@ -24,7 +24,7 @@ from gui.widgets.canvas import (
 from gui.widgets.cells import draw_numbers
 from gui.widgets.colour_bar import BAR_WIDTH, Spread, draw_colour_bar, labels_width, spread_of
 from gui.widgets.map_statistics import draw_statistics, grid_lines, statistics_of, statistics_text
-from gui.widgets.numbers import cell_scale, format_full, is_whole
+from gui.widgets.numbers import cell_scale, format_full, is_whole, scaled
 from gui.widgets.window_content import Array, Mode
 
 Box = tuple[int, int, int, int, str]
@@ -102,8 +102,9 @@ class MapView(Canvas):
         """
         if array is None or np.asarray(array).size == 0:
             self._map = self._entries = self._image = None
-            self._statistics = {}
+            self._statistics, self._scale = {}, (1.0, "")
             self.update()
+            self.hover_again()
             return
         data = np.atleast_2d(np.asarray(array))
         if self._map is None or self._map.shape != data.shape:
@@ -114,13 +115,13 @@ class MapView(Canvas):
         self._entries = pixels.to_entries(data, mode, self._limits)
         self._bad = np.argwhere(self._entries == 0)
         self._scale = cell_scale(data)
-        unit = f" · cells {self._scale[1]}" if self._scale[1] else ""
-        self._caption = f"{scope} range" + (f" · {clip_note}" if clip_note else "") + unit
+        self._caption = f"{scope} range" + (f" · {clip_note}" if clip_note else "")
         self._statistics = statistics_of(data)
         self._spread = spread_of(data, self._limits)
         self._image = None
         self._tell_pick()
         self.update()
+        self.hover_again()
 
     def set_cursor(self, y: int | None, x: int | None = None) -> None:
         """Outline the cell in which the next thing to execute lies."""
@@ -164,6 +165,10 @@ class MapView(Canvas):
     def statistics(self) -> dict[str, float]:
         """Return min, mean, max, std over finite values, the share of zeros and positives, NaNs."""
         return dict(self._statistics)
+
+    def unit(self) -> str:
+        """Return the power of ten that the numbers in the cells are written in, or empty."""
+        return self._scale[1]
 
     def pick(self) -> tuple[int, int] | None:
         """Return the picked cell."""
@@ -384,7 +389,7 @@ class MapView(Canvas):
         draw_numbers(
             painter,
             corners,
-            self._map[rows, columns] * self._scale[0],
+            scaled(self._map[rows, columns], self._scale[0]),
             self._entries[rows, columns],
             self._mode,
             (cell, cell),
@@ -483,7 +488,11 @@ class MapView(Canvas):
                 self._grabbed = event.position()
                 self.update()
             return
-        found = self.cell_at(event.position())
+        self.point_at(event.position())
+
+    def hover_at(self, place: QPointF) -> None:
+        """Tell which cell lies at a place."""
+        found = self.cell_at(place)
         if found is None:
             self.hover_left.emit()
         else:

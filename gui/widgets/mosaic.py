@@ -14,7 +14,7 @@ from gui import theme
 from gui.widgets import pixels
 from gui.widgets.canvas import CENTRE, Canvas, draw_outline, draw_rects, elided, waiting_colour
 from gui.widgets.cells import draw_numbers, numbers_fit
-from gui.widgets.numbers import cell_scale, format_full, format_number, is_whole
+from gui.widgets.numbers import cell_scale, format_full, format_number, is_whole, scaled
 from gui.widgets.window_content import Array, Mode
 
 _LABEL = 13
@@ -76,7 +76,9 @@ class MosaicView(Canvas):
         """
         if maps is None or np.asarray(maps).size == 0:
             self._maps = self._entries = self._image = self._tiling = self._frames = None
+            self._scale = (1.0, "")
             self.update()
+            self.hover_again()
             return
         maps = pixels.as_maps(maps)
         names = tuple(titles or ())
@@ -93,6 +95,7 @@ class MosaicView(Canvas):
         if self._selected is not None and self._selected >= len(maps):
             self._selected = None
         self.update()
+        self.hover_again()
 
     def set_selected(self, channel: int | None) -> None:
         """Outline a map in the selection colour, without a signal."""
@@ -124,6 +127,10 @@ class MosaicView(Canvas):
     def selected_channel(self) -> int | None:
         """Return the selected map."""
         return self._selected
+
+    def unit(self) -> str:
+        """Return the power of ten that the numbers in the tiles are written in, or empty."""
+        return self._scale[1]
 
     def limits(self) -> pixels.Limits:
         """Return the range of the colours."""
@@ -288,7 +295,7 @@ class MosaicView(Canvas):
         draw_numbers(
             painter,
             corners,
-            self._maps[:count].ravel() * self._scale[0],
+            scaled(self._maps[:count].ravel(), self._scale[0]),
             self._entries[:count].ravel(),
             self._mode,
             (size, size),
@@ -372,7 +379,12 @@ class MosaicView(Canvas):
 
     def mouseMoveEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802
         """Tell which value the pointer is on."""
-        found = self.channel_at(event.position()) if event is not None else None
+        if event is not None:
+            self.point_at(event.position())
+
+    def hover_at(self, place: QPointF) -> None:
+        """Tell which value lies at a place."""
+        found = self.channel_at(place)
         if found is None:
             self.hover_left.emit()
         else:

@@ -9,6 +9,9 @@ from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QWidget
 from gui import theme
 from gui.widgets.canvas import elided
 
+SHORTEST = 6
+"""Characters that are left of a text, or none is."""
+
 
 class ElidedLabel(QLabel):
     """A label that shortens its text with an ellipsis instead of pushing its neighbours out."""
@@ -36,6 +39,8 @@ class ElidedLabel(QLabel):
 
     def _shorten(self) -> None:
         shown = elided(self.font(), self._whole, self.width() - 2)
+        if shown != self._whole and len(shown) < SHORTEST:
+            shown = ""  # a letter and an ellipsis say nothing
         if shown != self.text():
             self.setText(shown)
         self.setToolTip(self._whole if shown != self._whole else "")

@@ -15,7 +15,7 @@ from gui.widgets.canvas import LEFT, RIGHT, ScrollCanvas, elided, text_width
 
 State = Literal["done", "current", "waiting"]
 
-_INDENT = 12
+_INDENT = 9
 _MARGIN = 10
 
 

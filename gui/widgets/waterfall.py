@@ -88,7 +88,7 @@ def condense(
     if top <= bottom:
         top, bottom = 1.0, -1.0
     bad = np.logical_or.reduceat(lost, first)
-    level = np.nan_to_num(totals[last].astype(np.float64))
+    level = np.nan_to_num(totals[last].astype(np.float64), posinf=0.0, neginf=0.0)
     return Waterfall(before_all[first], after_all[last], low, high, edges, bottom, top, bad, level)
 
 

@@ -8,13 +8,13 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 from PyQt6.QtCore import QPointF, QRectF, Qt
-from PyQt6.QtGui import QColor, QPainter, QPen, QPixmap
+from PyQt6.QtGui import QColor, QFont, QPainter, QPen, QPixmap
 
 from gui import theme
 from gui.widgets import pixels
-from gui.widgets.canvas import CENTRE, RIGHT, elided, waiting_colour
+from gui.widgets.canvas import CENTRE, RIGHT, elided, text_width, waiting_colour
 from gui.widgets.cells import draw_numbers
-from gui.widgets.numbers import MINUS
+from gui.widgets.numbers import MINUS, scaled
 from gui.widgets.window_content import Mode
 from gui.widgets.window_layout import COORDINATE, LABEL, Box
 from gui.widgets.window_stacks import Layer, waiting
@@ -140,7 +140,7 @@ def _draw_cells(
             draw_numbers(
                 painter,
                 [QPointF(*corners[i]) for i in chosen.tolist()],
-                values[chosen] * layer.factor,
+                scaled(values[chosen], layer.factor),
                 entries[chosen],
                 layer.mode,
                 (width, height),
@@ -165,7 +165,16 @@ def _draw_names(painter: QPainter, box: Box, layer: Layer) -> None:
     if box.label:
         painter.setFont(theme.mono(10))
         place = QRectF(box.left - 10, box.bottom, box.right - box.left + 20, LABEL - 1)
-        painter.drawText(place, int(CENTRE), elided(painter.font(), box.label, place.width()))
+        text = named(painter.font(), box.label, layer.unit, place.width())
+        painter.drawText(place, int(CENTRE), text)
+
+
+def named(font: QFont, label: str, unit: str, width: float) -> str:
+    """Shorten the name of a grid to a width; its power of ten stays whole."""
+    if not unit or text_width(font, label) <= width:
+        return elided(font, label, width)
+    name = elided(font, label.removesuffix(unit).strip(), width - text_width(font, f" {unit}"))
+    return f"{name} {unit}".strip()
 
 
 def _coordinate(value: int) -> str:

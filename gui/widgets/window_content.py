@@ -118,8 +118,8 @@ class WindowContent:
         ``"= Σ in × w + b"``.
     order_text : str
         The engine's accumulation order in words.
-    exact : bool
-        True if the replayed terms give exactly the stored bits.
+    exact : bool or None
+        True if the replayed terms give exactly the stored bits; None if nothing was replayed.
     kind : Kind
         How terms combine.
     patches : sequence of GridStack
@@ -150,7 +150,7 @@ class WindowContent:
     title: str
     formula: str = ""
     order_text: str = ""
-    exact: bool = True
+    exact: bool | None = True
     kind: Kind = "sum"
     patches: Sequence[GridStack] = ()
     operand_values: Sequence[Array] = ()

@@ -129,10 +129,15 @@ class GridsPane(ScrollCanvas):
                 layer = self._layers[box.layer]
                 self._painter.draw(painter, box, layer, self._cursor, self.ratio())
                 self._mark(painter, box, layer)
-        painter.setFont(theme.ui(12))
         painter.setPen(theme.colour("muted"))
         for sign in plan.signs:
-            painter.drawText(QRectF(sign.x - 20, sign.y - 10, 40, 20), int(CENTRE), sign.text)
+            up = 6 if sign.unit else 0
+            painter.setFont(theme.ui(12))
+            place = QRectF(sign.x - 20, sign.y - 10 - up, 40, 20)
+            painter.drawText(place, int(CENTRE), sign.text)
+            if sign.unit:
+                painter.setFont(theme.mono(9))
+                painter.drawText(place.adjusted(-4, 12, 4, 12), int(CENTRE), sign.unit)
         painter.translate(-8, -8)
 
     def _mark(self, painter: QPainter, box: layout.Box, layer: stacks.Layer) -> None:

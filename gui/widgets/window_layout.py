@@ -18,12 +18,14 @@ SKIP = 7
 """Pixels between taps that dilation separates."""
 SIGN = 22
 """Pixels between grids for an operator."""
-NAME = 34
+NAME = 40
 """Pixels left of the overview for the names of its rows."""
 CAPTION = 14
 """Pixels below an overview that does not show all channels."""
 LEGIBLE_WIDTH, LEGIBLE_HEIGHT = 25, 15
 """Smallest cell in which a number of four characters is readable."""
+UNIT_HEIGHT = 24
+"""Smallest height of a row that has a power of ten below its name."""
 MOST_CELLS = 1500
 """More cells than these are never all shown with numbers."""
 
@@ -94,11 +96,12 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """An operator or a name between grids: its text and where its middle is."""
+    """An operator or a name between grids: its text, where its middle is, its power of ten."""
 
     text: str
     x: float
     y: float
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,11 +335,15 @@ def _full_grids(layers: list[Layer], width: int, height: int) -> Plan | None:
     return closed(boxes, tuple(signs))
 
 
-def vector_sign(layer: Layer, section: int) -> str:
-    """Return what stands left of a row of a vector: operator and name."""
-    if layer.product:
-        return "="
-    return layer.name if section == 0 else f"× {layer.name}"
+def vector_sign(layer: Layer, section: int, middle: float) -> Sign:
+    """Return what stands left of a row of a vector: operator, name and power of ten."""
+    name = "=" if layer.product else layer.name if section == 0 else f"× {layer.name}"
+    return Sign(name, NAME / 2, middle, layer.unit)
+
+
+def legible_row(layers: list[Layer]) -> int:
+    """Return the smallest height of a row of a vector."""
+    return UNIT_HEIGHT if any(layer.unit for layer in layers) else LEGIBLE_HEIGHT
 
 
 def operator_before(layer: Layer, left: int, box: Box) -> Sign:
@@ -362,13 +369,13 @@ def _full_vector(layers: list[Layer], width: int, height: int) -> Plan | None:
     for lines in range(1, count + 1):
         per_line = -(-count // lines)
         cell_width = int(min(room / per_line, 48))
-        cell_height = int(min((height / lines - COORDINATE - 8) / sections, 26))
+        cell_height = int(min((height / lines - COORDINATE - 8) / sections, 28))
         score = min(cell_width, cell_height * 1.6)
         if best is None or score > best[0]:
             best = (score, per_line, cell_width, cell_height)
         if cell_height < 8:
             break
-    if best is None or best[2] < LEGIBLE_WIDTH + 3 or best[3] < LEGIBLE_HEIGHT:
+    if best is None or best[2] < LEGIBLE_WIDTH + 3 or best[3] < legible_row(layers):
         return None
     _, per_line, cell_width, cell_height = best
     boxes, signs = [], []
@@ -380,9 +387,7 @@ def _full_vector(layers: list[Layer], width: int, height: int) -> Plan | None:
                 + line * (sections * cell_height + COORDINATE + 8)
                 + section * cell_height
             )
-            signs.append(
-                Sign(vector_sign(layers[section], section), NAME / 2, top + cell_height / 2)
-            )
+            signs.append(vector_sign(layers[section], section, top + cell_height / 2))
             boxes.append(
                 Box(
                     layer=section,

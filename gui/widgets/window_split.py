@@ -21,6 +21,7 @@ from gui.widgets.window_layout import (
     aligned,
     closed,
     is_vector,
+    legible_row,
     offsets,
     operator_before,
     skips,
@@ -174,12 +175,11 @@ def _focus_vector(
     columns = kept.columns if kept else None
     shown = _window(layers[0].shape[2], int((width - NAME) / 40), centre[2], columns)
     cell_width = int(min((width - NAME) / len(shown), 56))
-    cell_height = int(min(max((height - COORDINATE) / sections - 2, LEGIBLE_HEIGHT), 26))
+    cell_height = int(min(max((height - COORDINATE) / sections - 2, legible_row(layers)), 28))
     boxes, signs = [], []
     for section in range(sections):
         top = COORDINATE + section * (cell_height + 2)
-        sign = vector_sign(layers[section], section)
-        signs.append(Sign(sign, NAME / 2, top + cell_height / 2))
+        signs.append(vector_sign(layers[section], section, top + cell_height / 2))
         boxes.append(
             Box(
                 layer=section,

@@ -189,7 +189,7 @@ class WindowView(QWidget):
     def _draw_header(self, painter: QPainter, content: WindowContent) -> None:
         line = QRectF(10, 0, self.width() - 20, HEADER)
         bold, plain = theme.mono(12, bold=True), theme.mono(12)
-        check = "bits equal ✓" if content.exact else "bits differ"
+        check = "" if content.exact is None else "bits equal ✓" if content.exact else "bits differ"
         check_width = text_width(theme.ui(11), check)
         painter.setFont(theme.ui(11))
         painter.setPen(theme.colour("good" if content.exact else "bad"))

@@ -62,6 +62,7 @@ class BenchCore:
         self._player = Player()
         self._warmup = runs.Warmup(outlets.tasks.put)
         self._reason, self._message, self._steps = "", "", 0
+        self._bad = False
         self._running = False
         self._stale = False
         self._train_s = self._view_s = 0.0
@@ -133,7 +134,13 @@ class BenchCore:
             self._desk.snapshots.moved()
         share = self._view_s / max(self._train_s + self._view_s, 1e-9) if self.training else None
         moment = Moment(
-            self.state, self._reason, self._message, self._breaks.rows(), self._steps, share
+            state=self.state,
+            reason=self._reason,
+            message=self._message,
+            breakpoints=self._breaks.rows(),
+            steps=self._steps,
+            bad=self._bad,
+            viewer=share,
         )
         made = self._desk.snapshots.make(interest, moment)
         if self.training:
@@ -179,6 +186,7 @@ class BenchCore:
         self._breaks.clear()
         self._desk = Desk(scheduler, info, sample, debuggee, Snapshots(info, debuggee))
         self._reason, self._message, self._steps = "start", "", 0
+        self._bad = False
         self._outlets.runs.put(info)
         if info.can_train and self._prepare:
             self._library.preload()
@@ -208,7 +216,7 @@ class BenchCore:
         desk.program, desk.debuggee = program, debuggee
         desk.snapshots.use(debuggee)
         self._breaks.attach(debuggee.session)
-        self._reason, self._message = "start", ""
+        self._reason, self._message, self._bad = "start", "", False
 
     def _leave(self) -> None:
         """Take back a training step that is half done, so that no weight keeps half an update."""
@@ -249,8 +257,9 @@ class BenchCore:
             return
         desk = self._open()
         desk.snapshots.moved()
+        desk.snapshots.looks.spot = None
         self._steps += 1
-        self._reason, self._message = stop.reason, stop.message
+        self._reason, self._message, self._bad = stop.reason, stop.message, False
 
     def _after_training(self) -> None:
         """Debug the pinned picture with the new weights."""

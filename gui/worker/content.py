@@ -13,7 +13,7 @@ import numpy as np
 
 from gui.models.layout import Array
 from gui.models.snapshot import Cursor, Words
-from gui.widgets.numbers import format_number
+from gui.widgets.numbers import compact, format_number
 from gui.widgets.window_content import (
     ActivationPlot,
     GridStack,
@@ -21,6 +21,7 @@ from gui.widgets.window_content import (
     StageLine,
     WindowContent,
 )
+from gui.worker.spots import bad_term
 
 if TYPE_CHECKING:
     from engine.explanation import Explanation, Operand
@@ -143,49 +144,83 @@ def ulp_text(explanation: Explanation) -> str:
     return f"{abs(value - stored) / unit:.0f} ulp."
 
 
-def words(explanation: Explanation, cursor: Cursor | None, ahead: bool) -> Words:
+def value_content(title: str, value: Any, origin: str, output: OutputMap | None) -> WindowContent:
+    """Return what the window view draws of a number that no sum has made: a loaded one.
+
+    Parameters
+    ----------
+    title : str
+    value : numpy scalar
+    origin : str
+        Where it comes from, in a few words.
+    output : OutputMap or None
+    """
+    return WindowContent(
+        title=title,
+        exact=None,
+        kind="map",
+        stages=(StageLine("value", float(value)),),
+        result=float(value),
+        output=output,
+        note=f"{origin[0].upper()}{origin[1:]}.",
+    )
+
+
+def words(explanation: Explanation, cursor: Cursor | None, notes: tuple[str, ...] = ()) -> Words:
     """Return the explanation as sentences."""
     sentences = [explanation.sentence] if explanation.sentence else []
+    bad = bad_term(explanation) if len(explanation.terms) else None
+    if bad is not None and f"number {bad}" not in explanation.sentence:
+        term = explanation.terms[bad]
+        numbers = " × ".join(format_number(value) for value in term.values)
+        place = term_text(explanation, bad).capitalize()
+        sentences.append(
+            f"{place} is the first that is no number: {numbers}; no total after it is one."
+        )
     if explanation.formula and explanation.kind != "map":
         sentences.append(f"Rule: {explanation.formula}. Order: {explanation.order}.")
-    notes = list(explanation.notes)
-    if ahead:
-        notes.append("Computed ahead: the cursor has not come here yet.")
-    value = f"{float(explanation.value):.4g}".replace("-", "−")
     return Words(
         heading=element_title(explanation),
-        value=value,
+        value=compact(float(explanation.value), 4),
         sentences=tuple(sentences),
-        notes=tuple(notes),
+        notes=(*explanation.notes, *notes),
         next_step=next_step(explanation, cursor),
     )
 
 
-def next_step(explanation: Explanation, cursor: Cursor | None) -> str:
+def value_words(title: str, value: Any, origin: str, cursor: Cursor | None) -> Words:
+    """Return sentences about a number that no sum has made."""
+    text = compact(float(value), 6)
+    return Words(title, text, (f"{title} is {text}: {origin}.",), (), next_step(None, cursor))
+
+
+def missing_words(title: str, phase: str, cursor: Cursor | None) -> Words:
+    """Return sentences about a tensor that this batch has not computed yet."""
+    sentence = f"{title} is not computed yet: the {phase} phase of this step brings it."
+    return Words(title, "", (sentence,), (), next_step(None, cursor))
+
+
+def next_step(explanation: Explanation | None, cursor: Cursor | None) -> str:
     """Return one sentence on what the next step does."""
-    if cursor is None or cursor.finished:
-        return "The pass is finished."
-    if cursor.term is None:
-        return cursor_sentence(cursor)
-    if explanation.layer != cursor.layer:
-        return cursor_sentence(cursor)
-    count = len(explanation.terms)
-    if cursor.term < count:
+    if cursor is None:
+        return ""
+    if cursor.finished:
+        return "The pass is over. Alt+F10 goes one step back, Shift+F5 starts it again."
+    here = explanation is not None and explanation.layer == cursor.layer
+    if explanation is None or not here or cursor.term is None:
+        return f"Next step: {cursor.words}."
+    if cursor.term < len(explanation.terms):
         term = explanation.terms[cursor.term]
         numbers = " × ".join(format_number(value) for value in term.values)
-        return f"Next step: term {cursor.term} of {count}, {numbers}."
-    stages = explanation.stages
-    stage = cursor.term - count
-    if stage < len(stages):
-        return f"Next step: {stages[stage].label}."
+        return f"Next step: {term_text(explanation, cursor.term)}, {numbers}."
+    stage = cursor.term - len(explanation.terms)
+    if stage < len(explanation.stages):
+        return f"Next step: {explanation.stages[stage].label}."
     return "Next step: the element is finished."
 
 
-def cursor_sentence(cursor: Cursor) -> str:
-    """Return what runs next at the levels above a term."""
-    place = f"{cursor.layer}"
-    if cursor.tensor and cursor.tensor != "output":
-        place += f".{cursor.tensor}"
-    if cursor.level == "operation":
-        return f"Next step: {cursor.phase}, {place} ({cursor.kind})."
-    return f"Next step: {place}{index_text(cursor.index[1:] or cursor.index)}, {cursor.level}."
+def term_text(explanation: Explanation, term: int) -> str:
+    """Return ``term 45 of 150``."""
+    from engine.debug.wording import term_words
+
+    return " ".join(term_words(explanation, term))

@@ -362,17 +362,6 @@ def find_sample(
     return int(after[0])
 
 
-def phase_of(tensor: str | None, now: str, program: str) -> str | None:
-    """Return the phase that computes a tensor; None leaves it open."""
-    if tensor is None or program == "forward":
-        return "forward" if program == "forward" else None
-    if tensor.endswith("gradient") or tensor == "grad_output":
-        return "backward"
-    if tensor == "output":
-        return "forward"
-    return "update"
-
-
 def operation_position(now: Position, row: Operation) -> Position:
     """Return the position of an operation in the batch of now."""
     return replace(now.at_operation(), phase=row.phase, operation=row.index)

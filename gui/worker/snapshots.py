@@ -7,13 +7,13 @@ moves, so that looking around costs only what is new.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from gui.models.interest import Interest
-from gui.models.layout import Array, TensorLayout, best_mode
+from gui.models.layout import Array, Mode, TensorLayout, best_mode
 from gui.models.snapshot import (
     Box,
     BreakpointRow,
@@ -33,24 +33,21 @@ from gui.models.snapshot import (
 )
 from gui.widgets.window_content import ActivationPlot, OutputMap, WindowContent
 from gui.worker import parts
-from gui.worker.content import activation_plot, window_content, words
+from gui.worker.content import (
+    activation_plot,
+    missing_words,
+    value_content,
+    value_words,
+    window_content,
+    words,
+)
 from gui.worker.debuggee import OUTPUT, Debuggee
+from gui.worker.focus import Focus, Looks
 
 if TYPE_CHECKING:
     from engine.explanation import Explanation
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Focus:
-    """The element that is shown: the selection, what it leaves open filled from the cursor."""
-
-    layer: str
-    tensor: str
-    index: tuple[int, ...]
-    layout: TensorLayout
-    at_cursor: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +59,7 @@ class Moment:
     message: str = ""
     breakpoints: tuple[BreakpointRow, ...] = ()
     steps: int = 0
+    bad: bool = False
     viewer: float | None = None
 
 
@@ -80,11 +78,11 @@ class Snapshots:
         self._number = 0
         self._tick = 0
         self._kept: dict[str, tuple[Hashable, Any]] = {}
-        self._places: dict[tuple[str, str], tuple[int, ...]] = {}
+        self.looks = Looks(debuggee)
 
     def use(self, debuggee: Debuggee) -> None:
         """Show another session; picked places stay."""
-        self.debuggee = debuggee
+        self.debuggee = self.looks.debuggee = debuggee
         self.moved()
 
     def moved(self) -> None:
@@ -103,12 +101,16 @@ class Snapshots:
     # --- the whole ------------------------------------------------------------------------------
 
     def make(self, interest: Interest, moment: Moment) -> Snapshot:
-        """Return a snapshot of now."""
+        """Return a snapshot of now, with what the operation at the cursor will bring."""
+        with self.debuggee.looking():
+            return self._make(interest, moment)
+
+    def _make(self, interest: Interest, moment: Moment) -> Snapshot:
         self._number += 1
         tick, training = self._tick, moment.state == "training"
         stage = (tick if training else 0, self.debuggee.stage)
         cursor = self._keep("cursor", (tick, stage), self.debuggee.cursor)
-        focus = self.focus(interest, cursor)
+        focus = self.looks.at(interest, cursor)
         place = (focus.layer, focus.tensor, focus.index)
         element = cursor.position.at_term(None) if cursor.position is not None else None
         explained = self._keep(
@@ -119,9 +121,15 @@ class Snapshots:
         if wants("map", "mosaic", "window", "input"):
             maps = self._keep(
                 "maps",
-                (stage, *place, element, training),
+                (stage, *place, element, training, self.looks.spot),
                 lambda: self._maps(focus, cursor, training),
             )
+
+        kernels = (
+            self._keep("kernels", (stage, focus.layer, focus.phase), lambda: self._kernels(focus))
+            if wants("kernels")
+            else None
+        )
 
         def part(panel: str, key: Hashable, make: Callable[[], T]) -> T | None:
             return self._keep(panel, key, make) if wants(panel) else None
@@ -136,6 +144,8 @@ class Snapshots:
             layer=focus.layer,
             tensor=focus.tensor,
             index=focus.index,
+            phase=focus.phase,
+            bad=moment.bad,
             tensors=self.debuggee.tensors(focus.layer),
             steps=moment.steps,
             viewer=moment.viewer,
@@ -143,71 +153,20 @@ class Snapshots:
             breakpoints=moment.breakpoints,
             thumbnails=part("network", stage, self._thumbnails),
             maps=maps,
-            kernels=part("kernels", (stage, focus.layer), lambda: self._kernels(focus)),
+            kernels=kernels,
+            weight=self._weight_at(focus, cursor, explained[0], kernels),
             window=part("window", shown, lambda: self._window(focus, cursor, explained, maps)),
-            words=part("explanation", shown, lambda: self._words(cursor, explained)),
+            words=part(
+                "explanation",
+                (*shown, moment.message, moment.bad),
+                lambda: self._words(focus, cursor, explained, moment),
+            ),
             locals=part("watch", (stage, focus.layer), lambda: self._locals(focus.layer)),
             prediction=part("prediction", stage, self._prediction),
             picture=self._keep("picture", stage[1], self._picture),
             field=self._field(focus),
             box=self._box(focus),
         )
-
-    # --- what is shown --------------------------------------------------------------------------
-
-    def focus(self, interest: Interest, cursor: Cursor) -> Focus:
-        """Return the element to show."""
-        nodes = self.debuggee.nodes
-        layer = interest.layer if interest.layer in nodes else None
-        at_cursor = layer is None or layer == cursor.layer
-        if layer is None:
-            # The loss has no maps of its own: what it reads is shown.
-            layer = cursor.layer if cursor.layer in nodes else self.debuggee.model.outputs[0]
-        tensor = interest.tensor if interest.tensor in self.debuggee.tensors(layer) else None
-        if tensor is None:
-            tensor = self._cursor_tensor(layer, cursor) if at_cursor else OUTPUT
-        at_cursor = at_cursor and layer == cursor.layer and tensor == cursor.tensor
-        layout = self._layout(layer, tensor)
-        index = interest.index
-        if index is None or not layout.contains(index):
-            index = self._cursor_index(layout, cursor) if at_cursor else None
-        if index is None:
-            index = self._default_index(layer, tensor, layout)
-        self._places[layer, tensor] = index
-        element = at_cursor and cursor.level in ("pixel", "term") and index == cursor.index
-        return Focus(layer, tensor, index, layout, element)
-
-    def _cursor_tensor(self, layer: str, cursor: Cursor) -> str:
-        known = self.debuggee.tensors(layer)
-        if layer != cursor.layer:
-            return OUTPUT
-        return cursor.tensor if cursor.tensor in (*known, "input.gradient") else OUTPUT
-
-    def _layout(self, layer: str, tensor: str) -> TensorLayout:
-        array, _, _ = self.debuggee.read(layer, tensor)
-        shape = array.shape if array is not None else self.debuggee.shape(layer, tensor)
-        return TensorLayout(tuple(shape), self.debuggee.batched(tensor))
-
-    def _cursor_index(self, layout: TensorLayout, cursor: Cursor) -> tuple[int, ...] | None:
-        if cursor.level in ("operation", "tensor"):
-            return None
-        rank = len(layout.shape)
-        index = (*cursor.index, *(0,) * rank)[:rank]
-        return index if layout.contains(index) else None
-
-    def _default_index(self, layer: str, tensor: str, layout: TensorLayout) -> tuple[int, ...]:
-        """Return the place picked last in this tensor, else its strongest element."""
-        known = self._places.get((layer, tensor))
-        if known is not None and layout.contains(known):
-            return known
-        array, sample, _ = self.debuggee.read(layer, tensor)
-        if array is None or not array.size:
-            _, rows, columns = layout.maps_shape
-            return layout.index(0, rows // 2, columns // 2)
-        maps = np.nan_to_num(layout.maps(array, sample), posinf=0, neginf=0)
-        channel, rest = divmod(int(np.argmax(maps)), maps.shape[1] * maps.shape[2])
-        row, column = divmod(rest, maps.shape[2])
-        return layout.index(channel, row, column, sample)
 
     # --- one part for each panel ----------------------------------------------------------------
 
@@ -217,11 +176,9 @@ class Snapshots:
             return None
         maps = focus.layout.maps(array, sample)
         node = self.run.node(focus.layer)
-        mode = (
-            parts.picture_mode(node, maps)
-            if node is not None and focus.tensor == OUTPUT
-            else best_mode(maps)
-        )
+        mode: Mode = "signed"  # weights and gradients have a sign, even where none is negative
+        if focus.tensor == OUTPUT or node is None:
+            mode = best_mode(maps) if node is None else parts.picture_mode(node, maps)
         limits = self.ranges.of((focus.layer, focus.tensor), maps, mode, training)
         gradient = None
         if focus.tensor == OUTPUT and not ahead:
@@ -234,6 +191,8 @@ class Snapshots:
             and focus.tensor == cursor.tensor
             and cursor.level not in ("operation", "tensor")
         )
+        # Where a run was stopped by a bad number, all of the result is there to be seen.
+        found = self.looks.is_spot(cursor)
         return MapsView(
             layer=focus.layer,
             tensor=focus.tensor,
@@ -244,7 +203,7 @@ class Snapshots:
             limits=limits,
             scope="layer",
             gradient=gradient,
-            revealed=self._revealed(focus.layout, cursor) if inside else None,
+            revealed=self._revealed(focus.layout, cursor) if inside and not found else None,
             ahead=ahead and not training,
             cursor=self._cursor_place(focus.layout, cursor) if inside else None,
         )
@@ -260,7 +219,7 @@ class Snapshots:
     def _cursor_place(self, layout: TensorLayout, cursor: Cursor) -> tuple[int, int, int]:
         rank = len(layout.shape)
         channel, row, column = layout.place((*cursor.index, *(0,) * rank)[:rank])
-        if cursor.level == "channel" and len(layout.inner) > 1:
+        if len(cursor.index) < rank:  # a channel or a kernel, no element yet
             return (channel, -1, -1)
         return (channel, row, column)
 
@@ -276,7 +235,14 @@ class Snapshots:
         return tuple(found)
 
     def _kernels(self, focus: Focus) -> KernelsView | None:
-        """Return the weights of the layer, or of the nearest one before it that has some."""
+        """Return the weights of the layer, or of the nearest one before it that has some.
+
+        In the backward phase the layer's own are shown by their gradients, once there are any.
+        """
+        if focus.phase == "backward" and (node := self.run.node(focus.layer)) is not None:
+            gradient = self._weight(node, ".gradient")
+            if gradient is not None:
+                return parts.kernels_view(node.name, *gradient, False)
         names = [node.name for node in self.run.nodes]
         place = names.index(focus.layer) if focus.layer in names else len(names) - 1
         after = [node for node in self.run.nodes[place + 1 :] if node.parameter_names]
@@ -287,17 +253,37 @@ class Snapshots:
                 return parts.kernels_view(node.name, name, array, node.name != focus.layer)
         return None
 
-    def _weight(self, node: NodeInfo) -> tuple[str, Array] | None:
-        """Return the parameter with the most axes."""
+    def _weight_at(
+        self,
+        focus: Focus,
+        cursor: Cursor,
+        explanation: Explanation | None,
+        kernels: KernelsView | None,
+    ) -> tuple[int, int, int, int] | None:
+        """Return the weight that the cursor is on, or that its next term multiplies with."""
+        if kernels is None or not focus.at_cursor:
+            return None
+        if (kernels.layer, kernels.name) == (focus.layer, focus.tensor):
+            return kernels.cell(focus.index)
+        if explanation is None or cursor.term is None or cursor.term >= len(explanation.terms):
+            return None
+        term = explanation.terms[cursor.term]
+        for tensor, index in zip(term.tensors, term.indices, strict=True):
+            if tensor == f"{kernels.layer}.{kernels.name}" and index is not None:
+                return kernels.cell(index)
+        return None
+
+    def _weight(self, node: NodeInfo, kind: str = "") -> tuple[str, Array] | None:
+        """Return the parameter with the most axes, or its gradient."""
         best: tuple[str, Array] | None = None
-        for name in node.parameter_names:
+        for name in (f"{parameter}{kind}" for parameter in node.parameter_names):
             array, _, _ = self.debuggee.read(node.name, name)
             if array is not None and (best is None or array.ndim > best[1].ndim):
                 best = (name, array)
         return best
 
     def _explain(self, focus: Focus) -> tuple[Explanation | None, bool]:
-        if focus.at_cursor:
+        if focus.at_cursor and not self.debuggee.pinned:
             explanation = self.debuggee.session.explain_position()
             if explanation is not None:
                 return explanation, False
@@ -311,9 +297,6 @@ class Snapshots:
         maps: MapsView | None,
     ) -> WindowContent | None:
         explanation, _ = explained
-        if explanation is None:
-            return None
-        term = (cursor.term or 0) if focus.at_cursor else None
         output = None
         if maps is not None:
             channel, row, column = focus.layout.place(focus.index)
@@ -323,11 +306,33 @@ class Snapshots:
                 done = maps.revealed - channel * rows * columns
                 revealed = (np.arange(rows * columns) < done).reshape(rows, columns)
             output = OutputMap(maps.maps[channel], revealed, (row, column), maps.mode)
+        if explanation is None:
+            value = self._value(focus)
+            if value is None:
+                return None
+            return value_content(focus.title, value, self._origin(focus), output)
+        term = (cursor.term or 0) if focus.at_cursor else None
         return window_content(explanation, term, self._activation(focus, explanation), output)
+
+    def _value(self, focus: Focus) -> Any:
+        """Return the number at the focus; None where it is not computed yet."""
+        array, sample, _ = self.debuggee.read(focus.layer, focus.tensor)
+        if array is None or not array.size:
+            return None
+        channel, row, column = focus.layout.place(focus.index)
+        return focus.layout.maps(array, sample)[channel, row, column]
+
+    def _origin(self, focus: Focus) -> str:
+        """Say where a number comes from that no sum has made."""
+        if focus.phase == "load":
+            return f"loaded, from {self._picture().title}"
+        if focus.phase == "update":
+            return "as it stands; training changes it"
+        return f"stored by the {focus.phase} pass, not explained further"
 
     def _activation(self, focus: Focus, explanation: Explanation) -> ActivationPlot | None:
         """Return the plot of the layer's own function, or of the one that reads its output."""
-        if focus.tensor != OUTPUT:
+        if focus.tensor != OUTPUT or focus.layer not in self.debuggee.nodes:
             return None
         node = self.debuggee.nodes[focus.layer]
         if explanation.kind == "map" and node.layer is not None and explanation.stages:
@@ -339,15 +344,40 @@ class Snapshots:
                     return plot
         return None
 
-    def _words(self, cursor: Cursor, explained: tuple[Explanation | None, bool]) -> Words | None:
+    def _words(
+        self,
+        focus: Focus,
+        cursor: Cursor,
+        explained: tuple[Explanation | None, bool],
+        moment: Moment,
+    ) -> Words:
         explanation, ahead = explained
-        return words(explanation, cursor, ahead) if explanation is not None else None
+        value = self._value(focus) if explanation is None else None
+        if explanation is not None:
+            made = words(explanation, cursor, self._notes(focus, cursor, ahead))
+        elif value is not None:
+            made = value_words(focus.title, value, self._origin(focus), cursor)
+        else:
+            made = missing_words(focus.title, focus.phase, cursor)
+        return replace(made, alert=moment.message if moment.bad else "")
+
+    def _notes(self, focus: Focus, cursor: Cursor, ahead: bool) -> tuple[str, ...]:
+        if not ahead:
+            return ()
+        if focus.layer == cursor.layer and focus.phase == cursor.phase:
+            return ("The next step brings it: the cursor stands before it.",)
+        if self.debuggee.passes_differ():
+            return (
+                "Computed ahead in evaluation mode; the step itself will use the statistics of its "
+                "batch and drop units.",
+            )
+        return ("Computed ahead: the cursor has not come here yet.",)
 
     def _locals(self, layer: str) -> tuple[LocalRow, ...]:
         rows = []
         for tensor in self.debuggee.tensors(layer):
             array, sample, ahead = self.debuggee.read(layer, tensor)
-            batched = self.debuggee.batched(tensor)
+            batched = self.debuggee.batched(layer, tensor)
             shape = self.debuggee.shape(layer, tensor)
             one = array[sample] if array is not None and batched else array
             rows.append(parts.statistics(tensor, one, shape[1:] if batched else shape, ahead))
@@ -371,16 +401,19 @@ class Snapshots:
         if self.debuggee.program == "forward":
             return picture
         label = self.debuggee.label
-        _, batch, sample = self.debuggee.batch_key
-        title = f"batch {batch}, sample {sample}" + (
+        from engine.debug.wording import batch_words
+
+        epoch, batch, sample = self.debuggee.batch_key
+        title = f"{batch_words(epoch, batch)} · sample {sample}" + (
             f" · label {label}" if label is not None else ""
         )
         return Picture(np.array(self.debuggee.batch_x()[0]), title, label, picture.source)
 
     def _field(self, focus: Focus) -> FieldRule | None:
-        if not focus.layout.batched:
+        layer = self.debuggee.seen_by(focus.layer, focus.tensor)
+        if layer is None:
             return None
-        return self.debuggee.field(focus.layer) or self.debuggee.whole_picture()
+        return self.debuggee.field(layer) or self.debuggee.whole_picture()
 
     def _box(self, focus: Focus) -> Box | None:
         rule = self._field(focus)

@@ -122,4 +122,4 @@ class Trainer:
         now = time.monotonic()
         if self.running and now - self._told > 0.2:
             self._told = now
-            self._task(Task("train", f"Training, epoch {epoch + 1}", "", batch + 1, self.batches))
+            self._task(Task("train", f"Training, epoch {epoch}", "", batch + 1, self.batches))

@@ -138,11 +138,16 @@ def test_bars_of_many_classes_show_the_top_and_the_truth(shown):
     assert rows[-1] == 999
 
 
-def test_bars_of_nan_are_magenta(shown):
+@pytest.mark.parametrize("values", [np.full(10, np.nan), [0.5, np.nan, 0.5], [np.inf, 0.0]])
+def test_a_prediction_that_is_no_number_has_no_class_and_no_tick(shown, values):
     view = shown(PredictionBars(), 284, 200)
-    view.set_values(np.full(10, np.nan))
+    view.set_values(values, truth=0)
     assert view.best() == -1
-    assert count(view, theme.current().nonfinite, 2) > 500
+    assert view.facts() == "The output is not a number: there is no class."
+    assert view.tip_at(QPointF(40, 20)) == ""
+    assert count(view, theme.current().nonfinite, 40) > 200
+    for colour in ("good", "selection"):
+        assert count(view, theme.colour(colour).name(), 2) < 20  # the focus ring's corners
 
 
 # --- curves ------------------------------------------------------------------------------------

@@ -17,7 +17,9 @@ from tests.unit.cli_tools import CommandLine
 
 def headlines(text: str) -> list[str]:
     """Return the places that were shown, one after the other."""
-    pattern = r"^(?:epoch \d+ batch \d+ · )?(?:load|forward|loss|backward|update) · .*$|^the end.*$"
+    pattern = (
+        r"^(?:epoch \d+ · batch \d+ · )?(?:load|forward|loss|backward|update) · .*$|^the end.*$"
+    )
     return re.findall(pattern, text, flags=re.MULTILINE)
 
 
@@ -37,8 +39,8 @@ def test_the_tour(convscope: CommandLine):
     assert "NOT" not in text
     assert max(len(line) for line in text.splitlines()) <= 80
     # Into the strongest term, and back by one step.
-    into = re.search(r"into, +(\d+) over: .*term (\d+)$", text, flags=re.MULTILINE)
-    back = re.search(r"step back: .*term (\d+)$", text, flags=re.MULTILINE)
+    into = re.search(r"into, +(\d+) over: .*term (\d+) of \d+$", text, flags=re.MULTILINE)
+    back = re.search(r"step back: .*term (\d+) of \d+$", text, flags=re.MULTILINE)
     assert into is not None
     assert back is not None
     assert into[1] == into[2]
@@ -86,9 +88,9 @@ def test_keys_go_to_a_picked_pixel_and_its_terms(convscope: CommandLine, run_fil
     text = convscope.good(*words).out
     assert headlines(text)[2:] == [
         "forward · conv1 · channel 1 · pixel (2, 3)",
-        "forward · conv1 · channel 1 · pixel (2, 3) · term 0",
-        "forward · conv1 · channel 1 · pixel (2, 3) · term 1",
-        "forward · conv1 · channel 1 · pixel (2, 3) · term 2",
+        "forward · conv1 · channel 1 · pixel (2, 3) · term 0 of 9",
+        "forward · conv1 · channel 1 · pixel (2, 3) · term 1 of 9",
+        "forward · conv1 · channel 1 · pixel (2, 3) · term 2 of 9",
     ]
     assert "order: kernel row, kernel column, input" in text
 
@@ -115,12 +117,12 @@ def test_running_to_breakpoints_of_a_training_step(convscope: CommandLine, run_f
     words = ("step", run_file, "--training", "--break", "conv2:backward", "--keys", "rniir")
     text = convscope.good(*words, "--when", "loss > 0").out
     assert headlines(text)[:3] == [
-        "epoch 0 batch 0 · load · input",
-        "epoch 0 batch 0 · backward · loss",  # after the loss, which met the condition
-        "epoch 0 batch 0 · backward · logits",
+        "epoch 0 · batch 0 · load · input",
+        "epoch 0 · batch 0 · backward · loss",  # after the loss, which met the condition
+        "epoch 0 · batch 0 · backward · logits",
     ]
     assert "loss > 0 holds after loss loss" in text
-    assert headlines(text)[-1] == "epoch 0 batch 0 · backward · conv2"
+    assert headlines(text)[-1] == "epoch 0 · batch 0 · backward · conv2"
     assert "breakpoint 1: before conv2 backward" in text
 
 

@@ -82,7 +82,7 @@ def test_a_set_of_one_class_is_said_before_training(convscope: CommandLine, tmp_
     words = ("train", *NET, "--data", path, "--epochs", 1, "--label", 0)
     text = " ".join(convscope.good(*words).out.split())
     warning = "warning: all 54 samples are of one class, 0, so there is nothing to tell apart"
-    assert text.index(warning) < text.index("epoch 1/1")
+    assert text.index(warning) < text.index("1/1 epochs")
     start = convscope.good(*words, "--json").objects[0]
     assert start["warnings"][0] in f"{text}?"
 
@@ -122,8 +122,8 @@ def test_the_same_seed_gives_the_same_bits(
 def test_people_get_a_line_for_each_epoch(convscope: CommandLine, digits_npz: Path, tmp_path: Path):
     path = tmp_path / "run.safetensors"
     text = convscope.good("train", *NET, "--data", digits_npz, "--epochs", 2, "--output", path).out
-    assert "epoch 1/2   loss" in text
-    assert "epoch 2/2   loss" in text
+    assert "1/2 epochs   loss" in text
+    assert "2/2 epochs   loss" in text
     assert f"saved to {path}\n" in text
     lines = [line for line in text.splitlines() if str(path) not in line]
     assert max(len(line) for line in lines) <= 80
@@ -195,7 +195,7 @@ def test_interrupting_without_output_says_what_is_lost(
     result = convscope("train", *NET, "--data", digits_npz, "--epochs", 5)
     assert result.status == 130
     assert result.err == (
-        "convscope: interrupted at epoch 1, batch 1; not saved, because there is no --output\n"
+        "convscope: interrupted at epoch 0 · batch 1; not saved, because there is no --output\n"
     )
 
 
@@ -213,7 +213,7 @@ def test_interrupting_while_kernels_are_prepared_leaves_before_the_first_step(
     path = tmp_path / "run.safetensors"
     result = convscope("train", *NET, "--data", digits_npz, "--epochs", 5, "--output", path)
     assert (result.status, load(path).global_step) == (130, 0)
-    assert "interrupted at epoch 1, batch 0; saved" in result.err
+    assert "interrupted at epoch 0 · batch 0; saved" in result.err
 
 
 def test_interrupting_again_and_again_saves_a_whole_step_all_the_same(
@@ -486,7 +486,7 @@ def test_a_finished_run_can_be_extended(convscope: CommandLine, digits_npz: Path
     assert "trained for 1 epochs already" in convscope.wrong("train", "--resume", path, *words)
     before = bits_of(load(path).model)
     text = convscope.good("train", "--resume", path, *words, "--epochs", 2).out
-    assert "goes on at epoch 2, batch 0" in text
+    assert "goes on at epoch 1 · batch 0" in text
     run = load(path)
     assert (run.epoch, run.optimizer.learning_rate.steps) == (2, 2 * BATCHES)
     assert bits_of(run.model) != before
@@ -522,10 +522,10 @@ def test_the_bar_shows_loss_and_accuracy(
     text = convscope.good("train", *NET, "--data", digits_npz, "--epochs", 1).out
     assert any(line.startswith("kernel 1/") for line in figures)
     assert any(line.startswith("testing 100") for line in figures)
-    steps = [line for line in figures if line.startswith(f"epoch 1/1 {BATCHES}/{BATCHES} loss ")]
+    steps = [line for line in figures if line.startswith(f"epoch 0 of 1 {BATCHES}/{BATCHES} loss ")]
     assert steps
     assert "accuracy 0." in steps[0]
-    assert "epoch 1/1   loss" in text
+    assert "1/1 epochs   loss" in text
 
 
 def test_a_broken_run_is_told_by_predict(

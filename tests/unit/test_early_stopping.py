@@ -100,7 +100,7 @@ def test_the_run_goes_back_to_the_best_epoch_in_every_respect() -> None:
     assert scheduler.global_step == len(scheduler.history.loss) == 5 * (best + 1) == end.step
     assert end.note == (
         "stopped early: no better validation loss for 3 epochs; the run is back at the end of "
-        f"epoch {best + 1} of {best + 4}, the best"
+        f"epoch {best} of {best + 4}, the best"
     )
     assert everything(scheduler) == everything(stopped_at(best + 1))
 
@@ -175,7 +175,7 @@ def test_a_run_that_makes_all_its_epochs_stays_there_and_says_which_was_the_best
     assert (end.reason, scheduler.epoch, end.best_epoch) == ("finished", best + 3, best)
     loss = f"{history.validation_loss[best]:.4g}"
     assert end.note == (
-        f"epoch {best + 1} of {best + 3} had the lowest validation loss, {loss}; "
+        f"epoch {best} of {best + 3} had the lowest validation loss, {loss}; "
         "restore_best() goes back to it"
     )
     assert everything(scheduler) == everything(stopped_at(best + 3))
@@ -227,7 +227,7 @@ def test_validation_of_nan_after_good_epochs_goes_back_to_the_best() -> None:
     assert len(history.validation_loss) == 4
     assert end.note == (
         "stopped early: the validation loss is nan; the run is back at the end of "
-        f"epoch {best + 1} of 4, the best"
+        f"epoch {best} of 4, the best"
     )
     assert everything(scheduler) == everything(stopped_at(best + 1))
 

@@ -190,6 +190,7 @@ LEFT_OUT = {
     "engine.scheduler.Scheduler.program": INNER,
     "engine.scheduler.Scheduler.restore": INNER,
     "engine.debug.Session.bad_operand": INNER,
+    "engine.debug.Session.explain_at": INNER,
     "engine.debug.Session.inside": INNER,
     "engine.layers.Parameter.allocate": INNER,
     "engine.layers.Parameter.belongs_to": INNER,
