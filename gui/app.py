@@ -202,6 +202,7 @@ class Application:
         from gui import theme
         from gui.controllers.app import AppController
         from gui.settings import Settings, read_settings, settings_path, write_settings
+        from gui.shelf import Shelf, state_folder
         from gui.window import MainWindow
         from gui.worker.thread import Worker
 
@@ -228,9 +229,12 @@ class Application:
                     _complain(f"the settings are not kept: {error}")
 
         self.worker = Worker(make_bench)
+        shelf = None if options.private else Shelf(state_folder())
         self.controller: AppController = AppController(
-            self.window, self.window, self.worker, settings, save
+            self.window, self.window, self.worker, settings, save, shelf
         )
+        self.controller.greets = not options.private
+        self.terminated: int | None = None
         self.window.files_dropped.connect(self.controller.inputs.open_paths)
         self.window.recent_chosen.connect(self.controller.files.open_run)
         self.window.first_painted.connect(self._painted)
@@ -254,10 +258,11 @@ class Application:
                 break
         self.controller.start()
         options = self.options
-        if not options.private:
-            self.controller.greet()
+        last = self.controller.keeping.state.last_run
         if options.run:
             self.worker.submit("open_run", options.run)
+        elif last:
+            self.worker.submit("open_last", last)
         else:
             self.worker.submit("open_default")
         if options.place is not None:
@@ -270,7 +275,7 @@ class Application:
 
         end = time.monotonic() + timeout_s
         while not condition():
-            if time.monotonic() > end:
+            if time.monotonic() > end or self.terminated is not None:
                 return False
             self.qt.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 20)
             time.sleep(0.002)
@@ -294,6 +299,14 @@ class Application:
         if self.ready_s is None:
             self.ready_s = process_age_s()
         return desk.session.state != "failed"
+
+    def run(self) -> int:
+        """Run the event loop until the window closes or a signal ends it; return the exit code."""
+        code = self.qt.exec() if self.terminated is None else 0
+        if self.terminated is None:
+            return code
+        self.controller.terminate()
+        return self.terminated
 
     def close(self) -> None:
         """End the worker and take the window away."""
@@ -401,17 +414,24 @@ def command(
     application.start()
     if as_json and application.settle():
         _tell(application, {})
-    leave(application.qt.exec())
+    leave(application.run())
 
 
 def leave_on_signals(application: Application) -> None:
-    """Close on Ctrl-C and on termination, without questions and without a traceback."""
+    """Close on Ctrl-C, on termination and when the terminal goes, without a question.
+
+    What is not saved is kept on the way out; see `AppController.terminate`.
+    """
 
     def close(number: int, _: object) -> None:
+        application.terminated = 128 + number
         application.qt.exit(128 + number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, close)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # A process that shall outlive its terminal (nohup) was told so before it began.
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, close)
 
 
 def leave(code: int) -> NoReturn:

@@ -1,4 +1,7 @@
-"""Messages at the lower right: never modal, with a traceback to unfold and to copy."""
+"""Messages at the lower right: never modal, with a traceback to unfold and to copy.
+
+A message of the level ``"stop"`` tells what the person must not miss: it stays until dismissed.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from PyQt6.QtWidgets import (
 from gui import theme
 
 SHOWN_MS = {"info": 5000, "warning": 9000, "error": 20000}
+TOKENS = {"info": "selection", "warning": "cursor", "error": "bad", "stop": "bad"}
 MARGIN = 14
 WIDTH = 380
 MOST = 4
@@ -58,7 +62,13 @@ class Notification(QFrame):
         self._view.hide()
         column.addWidget(self._view)
         self._colour()
-        self._timer.start(SHOWN_MS.get(level, 6000))
+        theme.theme_changed.connect(self._colour)
+        self._wait(SHOWN_MS.get(level, 6000))
+
+    def _wait(self, milliseconds: int) -> None:
+        """Leave after so long, unless this one stays."""
+        if self.level != "stop":
+            self._timer.start(milliseconds)
 
     def _button(self, text: str, slot: Callable[[], None], name: str = "") -> QToolButton:
         button = QToolButton()
@@ -68,8 +78,8 @@ class Notification(QFrame):
         button.clicked.connect(lambda _checked=False: slot())
         return button
 
-    def _colour(self) -> None:
-        token = {"info": "selection", "warning": "cursor", "error": "bad"}.get(self.level, "muted")
+    def _colour(self, _theme: object = None) -> None:
+        token = TOKENS.get(self.level, "muted")
         edge, now = theme.colour(token).name(), theme.current()
         self.setStyleSheet(
             f"#notification {{ background: {now.head}; border: 1px solid {now.line};"
@@ -109,7 +119,7 @@ class Notification(QFrame):
     def leaveEvent(self, event: QEvent | None) -> None:  # noqa: N802
         """Go on waiting."""
         if not self._view.isVisible():
-            self._timer.start(2500)
+            self._wait(2500)
         super().leaveEvent(event)
 
 
@@ -135,7 +145,8 @@ class NotificationArea(QWidget):
         self.items.append(item)
         self._column.addWidget(item)
         while len(self.items) > MOST:
-            self._remove(self.items[0])
+            passing = [one for one in self.items if one.level != "stop"] or self.items
+            self._remove(passing[0])
         self.show()
         self.raise_()
         self.place()

@@ -37,7 +37,9 @@ class Settings:
     locked : bool
         Panels cannot be dragged.
     confirm_close : bool
-        Ask before closing while a training runs.
+        Ask before closing while training is not saved.
+    stop_at_bad : bool
+        Stop a training at NaN and Inf.
     greeted : bool
         Whether the hint of the first start has been shown.
     recent : list of str
@@ -57,6 +59,7 @@ class Settings:
     speed: float = 30.0
     locked: bool = False
     confirm_close: bool = True
+    stop_at_bad: bool = True
     greeted: bool = False
     recent: list[str] = field(default_factory=list)
     folders: dict[str, str] = field(default_factory=dict)

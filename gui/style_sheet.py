@@ -43,7 +43,7 @@ class _Tokens(Protocol):
 
 _SHEET = Template("""
 *[mono="true"] { font-family: $mono; }
-QWidget { selection-background-color: $selection; selection-color: $on_selection; }
+QWidget { selection-background-color: $selection_fill; selection-color: $on_selection; }
 QMainWindow, QDialog, QMessageBox { background: $background; }
 QMainWindow::separator { background: $background; width: 8px; height: 8px; }
 QMainWindow::separator:hover { background: $selection_faint; }
@@ -53,6 +53,7 @@ QDockWidget { color: $text; }
 QDockWidget > QWidget { background: $panel; }
 QWidget[surface="panel"] { background: $panel; }
 QFrame#panel { background: $panel; border: 1px solid $line; border-radius: 6px; }
+QFrame#card { background: $head; border: 1px solid $line; border-radius: 6px; }
 #panel_head { background: $head; border: 1px solid $line;
     border-top-left-radius: 6px; border-top-right-radius: 6px; }
 #panel_title { font-weight: bold; font-size: ${small}px; background: transparent; }
@@ -60,6 +61,7 @@ QFrame#panel { background: $panel; border: 1px solid $line; border-radius: 6px; 
 #muted, QLabel[muted="true"] { color: $muted; }
 QLabel { background: transparent; }
 
+QDialogButtonBox { dialogbuttonbox-buttons-have-icons: 0; }
 QMenuBar { background: $panel; border-bottom: 1px solid $line; padding: 2px 6px; }
 QMenuBar::item { background: transparent; padding: 4px 8px; border-radius: 4px; }
 QMenuBar::item:selected { background: $hover; }
@@ -80,7 +82,7 @@ QPushButton, QToolButton { background: $panel; border: 1px solid $line; border-r
     padding: 4px 10px; min-height: 16px; }
 QPushButton:hover, QToolButton:hover { background: $hover; }
 QPushButton:pressed, QToolButton:pressed { background: $line; }
-QPushButton:checked, QToolButton:checked { background: $selection_faint; color: $selection;
+QPushButton:checked, QToolButton:checked { background: $selection_faint; color: $selection_ink;
     border-color: $selection_edge; }
 QPushButton:focus, QToolButton:focus { border: 1px solid $selection; }
 QPushButton:disabled, QToolButton:disabled { color: $faint; }
@@ -90,8 +92,10 @@ QPushButton[next="true"], QToolButton[next="true"] { border-color: $cursor; }
 QToolButton[flat="true"] { border: 1px solid transparent; background: transparent;
     padding: 1px 6px; color: $muted; }
 QToolButton[flat="true"]:hover { background: $hover; color: $text; }
-QToolButton[flat="true"]:checked { background: $selection_faint; color: $selection; }
+QToolButton[flat="true"]:checked { background: $selection_faint; color: $selection_ink; }
 QToolButton[flat="true"]:focus { border: 1px solid $selection; }
+QToolButton[alarm="true"] { color: $bad_ink; }
+#dialog_error { color: $bad_ink; }
 QToolButton::menu-indicator { image: url("$down"); subcontrol-position: right center;
     right: 3px; width: 10px; height: 10px; }
 QToolButton[popupMode="2"], QToolButton[popupMode="1"] { padding-right: 17px; }
@@ -109,7 +113,7 @@ QComboBox::down-arrow { image: url("$down"); width: 12px; height: 12px; }
 QComboBox QAbstractItemView { background: $panel; border: 1px solid $line; outline: none;
     selection-background-color: $hover; selection-color: $text; }
 QComboBox[flat="true"] { border: 1px solid transparent; background: transparent; color: $muted;
-    padding: 0 4px; min-height: 16px; }
+    padding: 3px 4px; min-height: 10px; }
 QComboBox[flat="true"]:hover { background: $hover; color: $text; }
 QComboBox[flat="true"]:focus { border-color: $selection; }
 QSpinBox::up-button, QDoubleSpinBox::up-button, QSpinBox::down-button,
@@ -149,7 +153,7 @@ QTabBar::tab { background: transparent; color: $muted; padding: 5px 10px;
     border: none; border-bottom: 2px solid transparent; }
 QTabBar::tab:selected { color: $text; border-bottom-color: $selection; }
 QTabBar::tab:hover { color: $text; }
-QTabBar::tab:focus { color: $selection; }
+QTabBar::tab:focus { color: $selection_ink; }
 
 QAbstractItemView { background: $panel; border: 1px solid transparent; outline: none;
     alternate-background-color: $head; }
@@ -192,6 +196,30 @@ def _mix(first: str, second: str, share: float) -> str:
     return "#" + "".join(f"{part:02x}" for part in parts)
 
 
+READABLE = 5.0
+"""Contrast that coloured words get: 4.5 is what small text needs (WCAG 2.1), edges take a part."""
+
+
+def _luminance(value: str) -> float:
+    parts = (int(value[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    linear = (x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts)
+    return sum(share * x for share, x in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def ink(value: str, ground: str, text: str) -> str:
+    """Return a colour for words: `value`, nearer to `text` where `ground` would swallow it.
+
+    A line or an area may have a colour that letters a pixel thick may not.
+    """
+    shade, behind = value, _luminance(ground)
+    for step in range(21):
+        shade = _mix(value, text, step / 20)
+        high, low = sorted((_luminance(shade), behind), reverse=True)
+        if (high + 0.05) / (low + 0.05) >= READABLE:
+            break
+    return shade
+
+
 def style_sheet(theme: _Tokens, size: int, mono_families: Sequence[str]) -> str:
     """Write the style sheet of a theme.
 
@@ -207,13 +235,17 @@ def style_sheet(theme: _Tokens, size: int, mono_families: Sequence[str]) -> str:
     def icon(name: str) -> str:
         return (_ICONS / f"{name}.svg").as_posix()
 
+    on_selection = theme.background if theme.dark else theme.panel
     return _SHEET.substitute(
         {name: getattr(theme, name) for name in _NAMES},
         mono=", ".join(f'"{family}"' for family in mono_families),
         small=size - 1,
-        on_selection=theme.background if theme.dark else theme.panel,
+        on_selection=on_selection,
+        selection_fill=ink(theme.selection, on_selection, theme.text),
         faint=_mix(theme.muted, theme.panel, 0.45),
         selection_faint=_mix(theme.panel, theme.selection, 0.16),
+        selection_ink=ink(theme.selection, _mix(theme.panel, theme.selection, 0.16), theme.text),
+        bad_ink=ink(theme.bad, theme.background, theme.text),
         selection_mid=_mix(theme.panel, theme.selection, 0.45),
         selection_edge=_mix(theme.line, theme.selection, 0.3),
         good_faint=_mix(theme.panel, theme.good, 0.16),

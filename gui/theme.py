@@ -16,6 +16,7 @@ from PyQt6.QtCore import QObject, pyqtSignal
 from PyQt6.QtGui import QColor, QFont, QFontDatabase, QPalette
 from PyQt6.QtWidgets import QApplication, QStyleFactory
 
+from gui.style_sheet import ink as _ink
 from gui.style_sheet import style_sheet
 from gui.widgets.numbers import format_number
 
@@ -34,6 +35,7 @@ __all__ = [
     "format_number",
     "grey_lut",
     "inferno_lut",
+    "ink",
     "mono",
     "set_font_scale",
     "signed_lut",
@@ -243,6 +245,18 @@ def colour(name: str, alpha: float = 1.0) -> QColor:
         value.setAlphaF(alpha)
         _State.colours[key] = value
     return QColor(value)
+
+
+def ink(name: str, ground: str = "panel") -> QColor:
+    """Return a token's colour for words on a surface: as it is, or so much stronger as they need.
+
+    Parameters
+    ----------
+    name, ground : str
+        Tokens, for example ``"cursor"`` on ``"panel"``.
+    """
+    now = _State.theme
+    return QColor(_ink(getattr(now, name), getattr(now, ground), now.text))
 
 
 def blend(first: str, second: str, share: float) -> QColor:

@@ -24,11 +24,17 @@ from gui import layouts, theme
 from gui.actions import ACTIONS, MENUS, Action
 from gui.models.accepted import RUNS, picture_suffixes
 from gui.notifications import NotificationArea
+from gui.views.loading import Loading
 from gui.views.palette import CommandPalette
 from gui.views.panel import frame_sheet
 from gui.views.panel_set import PanelSet
 from gui.views.status_line import StatusLine
 from gui.views.toolbar import ToolBar
+
+FRAME = QSize(2, 40)
+"""What a frame takes, as far as one can say before there is one."""
+FRAMED_MS = (0, 60, 250, 800)
+"""After so long the window looks whether its frame has come."""
 
 
 class MainWindow(QMainWindow):
@@ -44,7 +50,7 @@ class MainWindow(QMainWindow):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setWindowTitle("Convscope")
+        self.setWindowTitle("Convscope[*]")
         self.setAcceptDrops(True)
         self.close_guard: Callable[[], bool] = lambda: True
         self.entries: dict[str, QAction] = {entry.id: self._action(entry) for entry in ACTIONS}
@@ -56,11 +62,13 @@ class MainWindow(QMainWindow):
         self.status = StatusLine()
         self.setStatusBar(self.status)
         self.host = self._build_host()
+        self.loading = Loading(self)
         self.notifications = NotificationArea(self)
         self.palette_dialog = CommandPalette(self.entries, self)
         self.layout_name = layouts.DEFAULT
         self._arranged = False
         self._painted = False
+        self._fits = False
         self._canvas_keys()
 
     # --- construction ---------------------------------------------------------------------------
@@ -201,10 +209,33 @@ class MainWindow(QMainWindow):
             return
         data = QByteArray.fromBase64(geometry.encode("ascii"))
         if geometry and self.restoreGeometry(data) and self.on_some_screen():
+            self._fits = True
             return
         screen = QGuiApplication.primaryScreen()
         room = screen.availableSize() if screen is not None else QSize(1280, 800)
-        self.resize(QSize(1440, 900).boundedTo(room))
+        self.resize(QSize(1440, 900).boundedTo(room - FRAME))
+        self._fits = True
+
+    def stay_on_screen(self) -> None:
+        """Make window and frame lie within the screen, once the frame's size is known.
+
+        A window manager frames a window some time after it was asked for, and only then says how
+        thick the frame is; so this is called again a few times after the window is shown.
+        """
+        screen = self.screen()
+        if not self._fits or screen is None or self.isMaximized() or self.isFullScreen():
+            return
+        room, frame, inner = screen.availableGeometry(), self.frameGeometry(), self.geometry()
+        edges = frame.size() - inner.size()
+        size = inner.size().boundedTo(room.size() - edges)
+        if size != inner.size():
+            self.resize(size)
+        # The corner that keeps the frame inside, as near as possible to where the window is.
+        width, height = size.width() + edges.width(), size.height() + edges.height()
+        left = max(min(frame.left(), room.left() + room.width() - width), room.left())
+        top = max(min(frame.top(), room.top() + room.height() - height), room.top())
+        if (left, top) != (frame.left(), frame.top()):
+            self.move(left, top)
 
     def geometry_text(self) -> str:
         """Return the window's geometry as base64."""
@@ -225,6 +256,8 @@ class MainWindow(QMainWindow):
         """Give the panels their shares as soon as sizes are known."""
         super().showEvent(event)
         QTimer.singleShot(0, self.settle)
+        for wait_ms in FRAMED_MS:
+            QTimer.singleShot(wait_ms, self.stay_on_screen)
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
         """Write more or fewer words on the buttons."""

@@ -105,7 +105,11 @@ class Session(Stepper):
         self.breakpoints = [b for b in self.breakpoints if b is not breakpoint_]
 
     def pause(self) -> None:
-        """Make a running `resume` stop before its next operation; from any thread."""
+        """Make a running `resume`, `run_to` or `reverse_resume` stop soon; from any thread.
+
+        `resume` stops before its next operation, `run_to` at the next border of a batch; a search
+        backwards is given up, and the session stands where it stood.
+        """
         self._pause.set()
 
     def resume(self, batches: int | None = None) -> Stop:
@@ -208,13 +212,39 @@ class Session(Stepper):
             self._position = self._at(self._tape.epoch, self._tape.batch, 0)
         return Stop(self._position, "breakpoint", record, finding.origin, finding.message)
 
+    def run_to(self, position: Position) -> Stop:
+        """Go to any position, forwards or backwards; see `Stepper.run_to`. `pause` stops it."""
+        tape, previous = self._tape, self._position
+        if not isinstance(position, Position) or not tape.contains(position):
+            return super().run_to(position)
+        self._pause.clear()
+        try:
+            while not tape.at_end and (tape.epoch, tape.batch) < (position.epoch, position.batch):
+                tape.go(tape.epoch, tape.batch, len(tape.operations))
+                tape.advance()
+                if self._pause.is_set():
+                    self._undo.append(previous)
+                    self._position = self._at(tape.epoch, tape.batch, 0)
+                    self.stop = Stop(self._position, "pause")
+                    return self.stop
+        except BaseException:
+            self._wind(previous)
+            raise
+        return super().run_to(position)
+
     def reverse_resume(self) -> Stop:
         """Run backwards to the newest breakpoint hit before here, else to the beginning."""
         here = self._position.at_operation()
         counts = [b.hits for b in self.breakpoints]
+        self._pause.clear()
         found = self._search_back(here)
         for one, hits in zip(self.breakpoints, counts, strict=True):
             one.hits = hits
+        if found is None and self._pause.is_set():
+            self._wind(self._position)
+            text = "the search backwards was interrupted; nothing has moved"
+            self.stop = Stop(self._position, "pause", self.last_record(), None, text)
+            return self.stop
         if found is None:
             start = self._first_position(here)
             self._command(start)
@@ -239,7 +269,7 @@ class Session(Stepper):
             return None
         at: tuple[int, int] | None = (here.epoch, here.batch)
         limit = here.operation
-        while at is not None:
+        while at is not None and not self._pause.is_set():
             self._tape.go(*at, 0)
             found: Stop | None = None
             if not self._tape.at_end:

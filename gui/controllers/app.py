@@ -15,14 +15,18 @@ from gui.controllers.breakpoints import Breakpoints
 from gui.controllers.desk import Desk
 from gui.controllers.files import Files, FileWindow
 from gui.controllers.inputs import Inputs
+from gui.controllers.keeping import Keeping
 from gui.controllers.poll import Poll
 from gui.controllers.show import Show
 from gui.controllers.status import Status
 from gui.controllers.stepping import Stepping
 from gui.controllers.training import Training
-from gui.models.snapshot import RunInfo
+from gui.models.snapshot import RunInfo, Snapshot
+from gui.models.state import left_text
 from gui.notifications import NotificationArea
 from gui.settings import Settings
+from gui.shelf import Shelf
+from gui.views.loading import Loading
 from gui.views.panel_set import PanelSet
 from gui.views.status_line import StatusLine
 from gui.views.toolbar import ToolBar
@@ -34,6 +38,9 @@ HINT = (
     "click any pixel to see how it came about."
 )
 
+TERMINATE_S = 8.0
+"""So long a terminated process tries to keep what is not saved."""
+
 
 class AppWindow(FileWindow, LayoutWindow, Protocol):
     """The window as the app needs it."""
@@ -44,6 +51,7 @@ class AppWindow(FileWindow, LayoutWindow, Protocol):
     entries: dict[str, QAction]
     notifications: NotificationArea
     facts: QLabel
+    loading: Loading
     close_guard: Callable[[], bool]
 
 
@@ -59,6 +67,8 @@ class AppController:
     settings : Settings
     save : callable
         Writes the settings when the window closes.
+    shelf : Shelf or None
+        Where what is not saved is kept; None keeps nothing.
     """
 
     def __init__(
@@ -68,8 +78,10 @@ class AppController:
         worker: Worker,
         settings: Settings,
         save: Callable[[Settings], None] = lambda _settings: None,
+        shelf: Shelf | None = None,
     ) -> None:
         self.window, self.worker, self.settings, self._save = window, worker, settings, save
+        self.greets, self._over = True, False
         entries: Mapping[str, QAction] = window.entries
         self.desk = Desk(
             worker,
@@ -92,19 +104,50 @@ class AppController:
         self.files = Files(self.desk, window)
         self.breakpoints = Breakpoints(self.desk)
         self.appearance = Appearance(self.desk, window, self.show)
+        self.keeping = Keeping(self.desk, shelf, self.files.ask_path, self.files.take_name)
+        self.files.may_leave = self.training.may_leave = self.keeping.may_leave
+        self.files.saved_as = self.keeping.saved_as
+        self.breakpoints.stored = self.keeping.stored_breakpoints
+        self.breakpoints.keep = self.keeping.keep_breakpoints
+        self.appearance.changed = self._tell_preferences
         self.poll.answered["stages"] = self.inputs.show_stages
+        self.poll.answered["described"] = self.inputs.show_description
         self.inputs.open_run = self.files.open_run
         self.desk.session.run_changed.connect(self._run)
+        self.desk.session.snapshot_changed.connect(self._first_layer)
+        self.desk.activity.changed.connect(self._show_loading)
         self.desk.status.show_state("loading")
         self.desk.playback.set_speed(settings.speed)
         window.toolbar.show_speed(settings.speed)
         window.close_guard = self.may_close
 
-    def greet(self) -> None:
+    def _greet(self) -> None:
         """Say the one thing a newcomer needs, once."""
         if not self.settings.greeted:
             self.settings.greeted = True
             self.desk.notify("info", HINT, "")
+
+    def _show_loading(self) -> None:
+        """Show what everything waits for, while there is no layer yet."""
+        running = self.desk.activity.running
+        if self.window.loading.isVisible() and running:
+            task = running[-1]
+            left = left_text(self.desk.activity.left_s(task))
+            self.window.loading.show_job(task.title, task.detail, task.done, task.total, left)
+
+    def _first_layer(self, snapshot: Snapshot) -> None:
+        """Take the card away; only now there is something that the hint can speak of."""
+        if snapshot.cursor is None or not snapshot.layer:
+            return
+        self.desk.session.snapshot_changed.disconnect(self._first_layer)
+        self.desk.activity.changed.disconnect(self._show_loading)
+        self.window.loading.hide()
+        if self.greets:
+            self._greet()
+
+    def _tell_preferences(self) -> None:
+        """Tell the worker what it has to know of the preferences."""
+        self.worker.submit("stop_at_bad", self.settings.stop_at_bad)
 
     def _run(self, run: RunInfo) -> None:
         self.window.facts.setText(f"{run.title}   {run.facts}")
@@ -114,6 +157,8 @@ class AppController:
         self.watchdog.start()
         self.worker.start()
         self.poll.start()
+        self.keeping.start()
+        self._tell_preferences()
         self._build_curves(self.desk.panels.curves.key, self.desk.panels.curves.on_screen)
         self.desk.panels.curves.shown_changed.connect(self._build_curves)
 
@@ -123,14 +168,21 @@ class AppController:
             QTimer.singleShot(100, self.desk.panels.curves.build)
 
     def may_close(self) -> bool:
-        """Ask if a training runs, then end the worker and save the settings."""
-        if self.worker.state == "training" and self.settings.confirm_close:
-            answer = QMessageBox.question(
-                self.desk.window, "Training runs", "Stop the training and close the window?"
-            )
-            if answer != QMessageBox.StandardButton.Yes:
-                return False
+        """Ask about what is not saved, then end the worker and save the settings."""
+        if not self.keeping.may_leave("close the window", closing=True):
+            return False
         return self.shut_down()
+
+    def terminate(self) -> None:
+        """End everything without a question: the system wants the process to go.
+
+        What is not saved is kept; that may take as long as the step in progress.
+        """
+        if self._over:
+            return
+        if self.worker.alive:
+            self.worker.stop(TERMINATE_S)
+        self._finish()
 
     def shut_down(self) -> bool:
         """End everything; False if the worker hangs and the person wants to wait."""
@@ -140,9 +192,17 @@ class AppController:
             )
             if answer != QMessageBox.StandardButton.Yes:
                 return False
+        self._finish()
+        return True
+
+    def _finish(self) -> None:
+        """Stop the timers and write what is remembered."""
+        if self._over:
+            return
+        self._over = True
         self.poll.stop()
         self.watchdog.stop()
         crash.deliver_to(None)
+        self.keeping.close()
         self.settings.states[self.window.layout_name] = self.window.layout_state()
         self._save(self.settings)
-        return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
@@ -60,6 +61,7 @@ class Appearance:
     def __init__(self, desk: Desk, window: LayoutWindow, show: Show) -> None:
         self._desk, self._window, self._show = desk, window, show
         self._sheet: ShortcutSheet | None = None
+        self.changed: Callable[[], object] = lambda: None
         desk.on("view.palette", window.open_palette)
         desk.on("view.theme", self.toggle_theme)
         desk.on("view.fullscreen", window.toggle_full_screen)
@@ -130,6 +132,7 @@ class Appearance:
             theme.set_font_scale(self._desk.settings.font_scale)
             self._desk.panels.watch.set_digits(self._desk.settings.digits)
             self.use_theme(self._desk.settings.theme)
+            self.changed()
 
     def show_shortcuts(self) -> None:
         """Open the sheet of shortcuts; the window stays usable."""

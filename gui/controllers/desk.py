@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
-from PyQt6.QtGui import QAction, QUndoStack
+from PyQt6.QtCore import QEventLoop, QTimer
+from PyQt6.QtGui import QAction, QUndoCommand, QUndoStack
 from PyQt6.QtWidgets import QWidget
 
 from gui.models.state import (
@@ -20,6 +21,7 @@ from gui.settings import Settings
 from gui.views.panel_set import PanelSet
 from gui.views.status_line import StatusLine
 from gui.views.toolbar import ToolBar
+from gui.worker.mailbox import Reply
 from gui.worker.thread import Outlets
 
 
@@ -32,8 +34,18 @@ class Commands(Protocol):
     def state(self) -> str:
         """What the worker does now."""
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can answer at all."""
+
     def submit(self, name: str, *arguments: object) -> None:
         """Queue a command."""
+
+    def ask(self, name: str, *arguments: object, then: Callable[[Reply], object]) -> None:
+        """Queue a command and let `then` take how it went."""
+
+    def deliver(self) -> None:
+        """Hand out the replies that have come."""
 
     def interrupt(self) -> None:
         """Make a long command return soon."""
@@ -80,8 +92,53 @@ class Desk:
         """Let an action send a command to the worker."""
         self.on(action_id, lambda: self.worker.submit(command, *arguments))
 
+    def wait_for(self, name: str, *arguments: object, timeout_s: float = 10.0) -> Reply | None:
+        """Send a command and return how it went; None if that takes too long.
+
+        The window goes on drawing, but takes no key and no click meanwhile.
+        """
+        replies: list[Reply] = []
+        loop, limit = QEventLoop(), QTimer()
+        limit.setSingleShot(True)
+        limit.timeout.connect(loop.quit)
+
+        def take(reply: Reply) -> None:
+            replies.append(reply)
+            loop.quit()
+
+        self.worker.ask(name, *arguments, then=take)
+        limit.start(round(1000 * timeout_s))
+        loop.exec(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
+        return replies[0] if replies else None
+
     @property
     def layer(self) -> str:
         """The layer that is shown, or an empty text."""
         snapshot = self.session.snapshot
         return self.selection.layer or (snapshot.layer if snapshot is not None else "")
+
+
+class Redoable(Protocol):
+    """A command of which an equal one can be put on the stack, as already done."""
+
+    def again(self) -> QUndoCommand:
+        """Return it."""
+
+
+def forget(stack: QUndoStack, kind: type[QUndoCommand]) -> None:
+    """Take all commands of a kind off the stack, and what was undone; others stay in their order.
+
+    A stack of Qt cannot drop single commands, so it is filled anew with what stays.
+    """
+    done = [stack.command(number) for number in range(stack.index())]
+    kept = [
+        command.again() for command in done if not isinstance(command, kind) and can_repeat(command)
+    ]
+    stack.clear()
+    for command in kept:
+        stack.push(command)
+
+
+def can_repeat(command: object) -> TypeGuard[Redoable]:
+    """Tell whether a command knows how to be put on a stack again."""
+    return hasattr(command, "again")

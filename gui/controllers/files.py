@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +15,7 @@ from gui.controllers.desk import Desk
 from gui.models.accepted import run_filter
 from gui.models.snapshot import RunInfo
 from gui.saving import save_png
+from gui.worker.mailbox import Reply
 
 
 class FileWindow(Protocol):
@@ -28,16 +31,31 @@ class FileWindow(Protocol):
         """Name the window."""
 
 
+def is_bundled(path: str) -> bool:
+    """Tell whether a run ships with the product, so that it is no file of the person."""
+    return not path or "bundled" in Path(path).parts
+
+
 def with_suffix(path: str, suffix: str) -> str:
     """Return `path` with `suffix` if it has none."""
     return path if Path(path).suffix else path + suffix
 
 
 class Files:
-    """Open, save, export."""
+    """Open, save, export.
+
+    Attributes
+    ----------
+    may_leave : callable
+        Asks whether what is not saved may be left for what the text says.
+    saved_as : callable
+        Takes the path under which the run was saved.
+    """
 
     def __init__(self, desk: Desk, window: FileWindow) -> None:
         self._desk, self._window = desk, window
+        self.may_leave: Callable[[str], bool] = lambda what: True
+        self.saved_as: Callable[[str], object] = lambda path: None
         self._focused = "window"
         desk.on("file.open_run", self.ask_run)
         desk.on("file.save_run", self.ask_save)
@@ -48,13 +66,15 @@ class Files:
         window.show_recent(desk.settings.recent)
 
     def _run(self, run: RunInfo) -> None:
-        self._window.setWindowTitle(f"{run.title} · Convscope")
-        if run.path and "bundled" not in Path(run.path).parts:
+        self._window.setWindowTitle(f"{run.title}[*] · Convscope")
+        if not is_bundled(run.path):
             self._desk.settings.add_recent(run.path)
             self._window.show_recent(self._desk.settings.recent)
 
     def open_run(self, path: str) -> None:
-        """Open a run file."""
+        """Open a run file, after a question if the present one is not saved."""
+        if not self.may_leave("open another run"):
+            return
         self._desk.settings.folders["run"] = str(Path(path).parent)
         self._desk.worker.interrupt()
         self._desk.worker.submit("open_run", path)
@@ -66,13 +86,40 @@ class Files:
         if path:
             self.open_run(path)
 
+    def ask_path(self) -> str:
+        """Ask where the run shall be saved; return an empty text if nowhere."""
+        run, settings = self._desk.session.run, self._desk.settings
+        name = run.path if run is not None and not is_bundled(run.path) else ""
+        if not name:
+            title = run.title if run is not None else "run"
+            name = str(Path(settings.folders.get("run", "")) / f"{title}.safetensors")
+        path, _ = QFileDialog.getSaveFileName(self._desk.window, "Save run", name, run_filter())
+        if not path:
+            return ""
+        settings.folders["run"] = str(Path(path).parent)
+        return with_suffix(path, ".safetensors")
+
     def ask_save(self) -> None:
-        """Ask where the run shall be saved."""
-        folder = self._desk.settings.folders.get("run", "")
-        path, _ = QFileDialog.getSaveFileName(self._desk.window, "Save run", folder, run_filter())
+        """Ask where the run shall be saved, and save it there."""
+        path = self.ask_path()
         if path:
-            self._desk.settings.folders["run"] = str(Path(path).parent)
-            self._desk.worker.submit("save_run", with_suffix(path, ".safetensors"))
+            self._desk.worker.ask("save_run", path, then=self._saved)
+
+    def _saved(self, reply: Reply) -> None:
+        if reply.error:
+            self._desk.notify("stop", f"Nothing was saved: {reply.error}", "")
+            return
+        self.take_name(str(reply.value))
+
+    def take_name(self, path: str) -> None:
+        """Call the run after the file that it is saved in."""
+        run = self._desk.session.run
+        if run is None:
+            return
+        self.saved_as(path)
+        # The run itself is the same: nobody has to start over for its new name.
+        self._desk.session.run = named = replace(run, path=path, title=Path(path).stem)
+        self._run(named)
 
     def ask_npy(self) -> None:
         """Ask where the exact numbers of the shown tensor shall go."""

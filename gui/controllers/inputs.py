@@ -26,6 +26,10 @@ class StrokeCommand(QUndoCommand):
         self._canvas, self._before, self._after = canvas, before, after
         self._drawn = False
 
+    def again(self) -> StrokeCommand:
+        """Return an equal command, as already drawn."""
+        return StrokeCommand(self._canvas, self._before, self._after)
+
     def undo(self) -> None:
         """Restore the drawing before the stroke."""
         self._canvas.set_strokes(self._before)
@@ -60,6 +64,7 @@ class Inputs:
         panel.canvas.stroke_finished.connect(
             lambda before, after: desk.undo.push(StrokeCommand(panel.canvas, before, after))
         )
+        panel.drawing_wanted.connect(lambda: self.drawn(panel.canvas.picture()))
         panel.file.open_wanted.connect(self.ask_file)
         panel.file.paste_wanted.connect(self.paste)
         panel.files_dropped.connect(self.open_paths)
@@ -126,6 +131,12 @@ class Inputs:
     def show_stages(self, text: object) -> None:
         """Say what was done to a picture before the net saw it."""
         self._desk.panels.input.file.stages.setText(str(text))
+
+    def show_description(self, told: object) -> None:
+        """Say what is in a set of pictures."""
+        if isinstance(told, tuple):
+            name, text = told
+            self._desk.panels.input.dataset.describe(str(name), str(text))
 
     def ask_file(self) -> None:
         """Ask for a picture file."""

@@ -39,6 +39,7 @@ class Poll(QObject):
         """Take everything that waits."""
         self._watchdog.beat()
         desk, outlets = self._desk, self._desk.worker.outlets
+        desk.worker.deliver()
         for notice in outlets.notices.take_all():
             desk.notify(notice.level, notice.text, notice.detail)
         for task in outlets.tasks.take_all():
@@ -69,14 +70,24 @@ class Poll(QObject):
         for record in records:
             if isinstance(record, StepScalar):
                 self._take_step(record)
-            elif isinstance(record, EpochScalar) and record.accuracy is not None:
-                curves.add_validation(record.step, record.accuracy)
+            elif isinstance(record, EpochScalar):
+                self._take_epoch(record)
         if steps:
             curves.epoch, curves.batch = steps[-1].epoch, steps[-1].batch
+            curves.rate = steps[-1].rate
             busy = sum(item.elapsed_ms for item in steps)
             if busy > 0:
                 curves.samples_per_second = 1000 * sum(item.samples for item in steps) / busy
         curves.appended.emit()
+
+    def _take_epoch(self, record: EpochScalar) -> None:
+        if record.accuracy is None:
+            return
+        if record.tested:
+            note = record.note
+            self._desk.curves.add_validation(record.step, record.accuracy, record.samples, note)
+        else:
+            self._desk.curves.add_accuracy(record.step - 1, record.accuracy)
 
     def _take_step(self, record: StepScalar) -> None:
         counted = record.samples if record.counted is None else record.counted
@@ -90,11 +101,11 @@ class Poll(QObject):
         self._desk.curves.add_accuracy(record.step, right / seen)
 
 
-def tasks_text(tasks: list[Task]) -> str:
-    """Return background work in a few words for the status line."""
+def tasks_text(tasks: list[Task], left: str = "") -> str:
+    """Return background work in a few words; `left` says how long the first job still takes."""
     if not tasks:
         return ""
     first = tasks[0]
-    share = f" {first.done}/{first.total}" if first.total else ""
+    share = f" {first.done:,}/{first.total:,}" if first.total else ""
     more = f" +{len(tasks) - 1}" if len(tasks) > 1 else ""
-    return f"{first.title}{share}{more}"
+    return f"{first.title}{share}{', ' if left else ''}{left}{more}"

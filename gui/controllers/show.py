@@ -80,7 +80,8 @@ class Show:
             ),
             (
                 old is None
-                or (old.breakpoints, old.message) != (snapshot.breakpoints, snapshot.message),
+                or (old.breakpoints, old.message, old.state)
+                != (snapshot.breakpoints, snapshot.message, snapshot.state),
                 self._breakpoints,
             ),
         ]
@@ -199,4 +200,5 @@ class Show:
     def _breakpoints(self) -> None:
         now = self._now
         message = now.message if now.reason == "breakpoint" else ""
-        self._desk.panels.breakpoints.show_rows(now.breakpoints, message)
+        training = now.state == "training"
+        self._desk.panels.breakpoints.show_rows(now.breakpoints, message, training)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from gui.controllers.desk import Desk
 from gui.controllers.poll import tasks_text
 from gui.models.snapshot import Box, Snapshot
+from gui.models.state import left_text
 from gui.widgets.numbers import MINUS, format_number
 
 
@@ -97,8 +98,10 @@ class Status:
 
     def _tasks(self) -> None:
         running = self._desk.activity.running
-        self._desk.status.show_tasks(tasks_text(running))
-        self._desk.panels.activity.show_tasks(list(self._desk.activity.tasks.values()))
+        activity = self._desk.activity
+        left = {task.key: left_text(activity.left_s(task)) for task in running}
+        self._desk.status.show_tasks(tasks_text(running, left[running[0].key] if running else ""))
+        self._desk.panels.activity.show_tasks(list(activity.tasks.values()), left)
 
     def _leave(self) -> None:
         self._hover = None

@@ -221,31 +221,50 @@ class Stepping:
         if run is None:
             return
         names = [node.name for node in run.nodes]
-        dialog = GoToDialog(names, self._desk.layer, self._desk.window)
+        dialog = GoToDialog(names, self._desk.layer, self._desk.window, self.check_place)
         if dialog.exec() == QDialog.DialogCode.Accepted:
             self.go_to(*dialog.answer())
+
+    def _element(self, layer: str, text: str) -> tuple[int, ...] | None:
+        """Return the index that a text means in a layer; None without one.
+
+        Raises
+        ------
+        ValueError
+            With the sentence for the person.
+        """
+        run = self._desk.session.run
+        node = run.node(layer) if run is not None else None
+        if node is None:
+            known = ", ".join(item.name for item in run.nodes) if run is not None else "none"
+            raise ValueError(f"{layer!r} is no layer; there are {known}")
+        if not text.strip():
+            return None
+        index = parse_index(text)
+        if len(index) == len(node.shape):
+            index = (0, *index)
+        if len(index) != len(node.shape) + 1 or any(
+            not 0 <= i < n for i, n in zip(index[1:], node.shape, strict=True)
+        ):
+            sizes = ", ".join(str(size) for size in node.shape)
+            raise ValueError(f"{layer}: expected an index below ({sizes}), received {text.strip()}")
+        return index
+
+    def check_place(self, layer: str, text: str) -> str:
+        """Return what is wrong with a place, or an empty text."""
+        try:
+            self._element(layer, text)
+        except ValueError as error:
+            return str(error)
+        return ""
 
     def go_to(self, layer: str, text: str) -> None:
         """Look at an element; a bad index is told in one line."""
         try:
-            index = parse_index(text) if text.strip() else None
+            index = self._element(layer, text)
         except ValueError as error:
             self._desk.notify("warning", str(error), "")
             return
-        run = self._desk.session.run
-        node = run.node(layer) if run is not None else None
-        if index is not None and node is not None and len(index) == len(node.shape):
-            index = (0, *index)
-        if index is not None and node is not None:
-            rank = len(node.shape) + 1
-            if len(index) != rank or any(
-                not 0 <= i < n for i, n in zip(index[1:], node.shape, strict=True)
-            ):
-                sizes = ", ".join(str(size) for size in node.shape)
-                self._desk.notify(
-                    "warning", f"{layer}: expected an index below ({sizes}), received {text}", ""
-                )
-                return
         self._desk.selection.select(layer, "output", index)
 
     def pause(self) -> None:

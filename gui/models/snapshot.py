@@ -136,6 +136,42 @@ class BreakpointRow:
         return place or condition or "every operation"
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingFacts:
+    """Where a training stands, for the person who decides how it goes on.
+
+    Parameters
+    ----------
+    step : int
+        Steps made so far.
+    batches : int
+        Steps of an epoch; 0 while the data are not known.
+    rate : float
+        Learning rate of the next step.
+    schedule : str
+        How the rate changes, in words.
+    ended : bool
+        Whether a schedule has come to its end: the rate stays what it is.
+    cosine : (float, float) or None
+        Start and end of a schedule that can be stretched over more steps.
+    unsaved : int
+        Steps that are in no file of the person.
+    """
+
+    step: int
+    batches: int
+    rate: float
+    schedule: str
+    ended: bool
+    cosine: tuple[float, float] | None = None
+    unsaved: int = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether training would change no weight."""
+        return self.rate == 0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Thumbnail:
     """The maps of one node for the network strip."""
@@ -293,6 +329,7 @@ class Snapshot:
     steps: int = 0
     bad: bool = False
     viewer: float | None = None
+    facts: TrainingFacts | None = None
     frames: tuple[StackFrame, ...] | None = None
     breakpoints: tuple[BreakpointRow, ...] = ()
     thumbnails: tuple[Thumbnail, ...] | None = None

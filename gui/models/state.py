@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+import math
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from psygnal import Signal
@@ -106,7 +108,16 @@ class CurvesModel:
     """Loss and accuracy of the training, every value kept.
 
     The lists grow at the end, so a view takes what lies past the length it knows. Where steps are
-    made anew, `cuts` grows, and a view begins again.
+    made again (a debugger went back, or a step did not count) the old values go; `revision` tells.
+
+    Attributes
+    ----------
+    tested : int
+        Samples that the newest validation accuracy was measured on; 0 where nobody kept it.
+    note : str
+        What a reader must know beside that accuracy.
+    rate : float or None
+        Learning rate of the newest step.
     """
 
     appended = Signal()
@@ -120,36 +131,40 @@ class CurvesModel:
     epoch: int = 0
     batch: int = 0
     samples_per_second: float = 0.0
-    cuts: int = 0
+    tested: int = 0
+    note: str = ""
+    rate: float | None = None
+    revision: int = 0
 
     def add_losses(self, steps: Sequence[int], losses: Sequence[float]) -> None:
-        """Append the losses of finished steps; a step made anew ends what was there after it."""
-        if steps and self.steps and steps[0] <= self.steps[-1]:
-            self.cut(steps[0])
-        self.steps.extend(steps)
-        self.losses.extend(losses)
+        """Append the losses of finished steps."""
+        for step, loss in zip(steps, losses, strict=True):
+            if self.steps and step <= self.steps[-1]:
+                self.cut(step)
+            self.steps.append(step)
+            self.losses.append(loss)
+
+    def cut(self, step: int) -> None:
+        """Forget what was measured from a step on; an accuracy at its start stays."""
+        self.revision += 1
+        for xs, ys, first in (
+            (self.steps, self.losses, step),
+            (self.accuracy_steps, self.accuracies, step),
+            (self.validation_steps, self.validation_accuracies, step + 1),
+        ):
+            kept = bisect_left(xs, first)
+            del xs[kept:], ys[kept:]
 
     def add_accuracy(self, step: int, accuracy: float) -> None:
         """Append the share of right predictions over the latest training batches."""
         self.accuracy_steps.append(step)
         self.accuracies.append(accuracy)
 
-    def add_validation(self, step: int, accuracy: float) -> None:
+    def add_validation(self, step: int, accuracy: float, samples: int = 0, note: str = "") -> None:
         """Append the accuracy on the validation set after an epoch."""
         self.validation_steps.append(step)
         self.validation_accuracies.append(accuracy)
-
-    def cut(self, step: int) -> None:
-        """Forget what belongs to a step or comes after it."""
-        self.cuts += 1
-        kept = bisect_left(self.steps, step)
-        del self.steps[kept:], self.losses[kept:]
-        for steps, values in (
-            (self.accuracy_steps, self.accuracies),
-            (self.validation_steps, self.validation_accuracies),
-        ):
-            kept = bisect_right(steps, step)
-            del steps[kept:], values[kept:]
+        self.tested, self.note = samples, note
 
     def clear(self) -> None:
         """Forget everything; a new run was opened."""
@@ -162,8 +177,48 @@ class CurvesModel:
             self.validation_accuracies,
         ):
             values.clear()
-        self.epoch = self.batch = 0
+        self.epoch = self.batch = self.tested = 0
+        self.samples_per_second, self.note, self.rate = 0.0, "", None
+        self.revision += 1
         self.cleared.emit()
+
+
+ETA_AFTER_S = 2.0
+"""A job that has been going for less than this long is given no estimate."""
+ETA_MEMORY = 0.3
+"""Weight of the newest pace in the moving average."""
+
+
+@dataclass
+class Pace:
+    """How fast a job advances, to say when it will be done."""
+
+    began: float
+    seen: float
+    done: int
+    per_s: float | None = None
+
+    def note(self, done: int, now: float) -> None:
+        """Take how far the job is."""
+        if done > self.done and now > self.seen:
+            pace = (done - self.done) / (now - self.seen)
+            old = self.per_s
+            self.per_s = pace if old is None else old + ETA_MEMORY * (pace - old)
+            self.done, self.seen = done, now
+
+    def left_s(self, total: int, now: float) -> float | None:
+        """Return the seconds to the end, never less than 0; None where nothing can be said yet."""
+        if self.per_s is None or total <= self.done or now - self.began < ETA_AFTER_S:
+            return None
+        return max((total - self.done) / self.per_s - (now - self.seen), 0.0)
+
+
+def left_text(seconds: float | None) -> str:
+    """Return ``about 12 s left``, or nothing."""
+    if seconds is None:
+        return ""
+    whole = max(math.ceil(seconds), 1)
+    return f"about {whole} s left" if whole < 90 else f"about {round(whole / 60)} min left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,17 +234,31 @@ class Task:
 
 
 class ActivityModel:
-    """The list of background jobs, newest state of each."""
+    """The list of background jobs, newest state of each, and when each will be done."""
 
     changed = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.tasks: dict[str, Task] = {}
+        self._paces: dict[str, Pace] = {}
+        self._clock = clock
 
     def update(self, task: Task) -> None:
         """Take the newest state of a job."""
         self.tasks[task.key] = task
+        now, pace = self._clock(), self._paces.get(task.key)
+        if task.finished:
+            self._paces.pop(task.key, None)
+        elif pace is None or task.done < pace.done:
+            self._paces[task.key] = Pace(now, now, task.done)
+        else:
+            pace.note(task.done, now)
         self.changed.emit()
+
+    def left_s(self, task: Task) -> float | None:
+        """Return about how many seconds a job still takes, if that can be said."""
+        pace = self._paces.get(task.key)
+        return pace.left_s(task.total, self._clock()) if pace is not None else None
 
     @property
     def running(self) -> list[Task]:

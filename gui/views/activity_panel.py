@@ -30,8 +30,8 @@ class ActivityPanel(Panel):
         self._box.setStyleSheet("background: transparent;")
         self.put(scroll)
 
-    def show_tasks(self, tasks: list[Task]) -> None:
-        """Show the newest state of every job."""
+    def show_tasks(self, tasks: list[Task], left: dict[str, str] | None = None) -> None:
+        """Show the newest state of every job; `left` says by key how long some still take."""
         self._empty.setVisible(not tasks)
         for row, task in enumerate(sorted(tasks, key=lambda task: task.finished), 1):
             if task.key not in self._rows:
@@ -43,7 +43,8 @@ class ActivityPanel(Panel):
             self._grid.addWidget(label, row, 0)
             self._grid.addWidget(bar, row, 1)
             mark = "✓ " if task.finished else ""
-            label.setText(f"{mark}{task.title}{' · ' if task.detail else ''}{task.detail}")
+            parts = [f"{mark}{task.title}", task.detail, (left or {}).get(task.key, "")]
+            label.setText(" · ".join(part for part in parts if part))
             label.setToolTip(label.text())
             label.setEnabled(not task.finished)
             bar.setVisible(not task.finished)

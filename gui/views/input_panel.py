@@ -21,6 +21,9 @@ from gui.views.panel import Panel
 from gui.widgets.digit_canvas import DigitCanvas
 from gui.widgets.image_view import InputView
 
+TAB_OF = {"test": "Dataset", "train": "Dataset", "batch": "Dataset", "drawn": "Draw"}
+TAB_OF |= {"file": "File", "synthetic": "Synthetic"}
+"""The tab that a picture's source belongs to."""
 SYNTHETIC = ("impulse", "edge", "bars", "checker", "noise", "constant")
 TABS = ("Dataset", "Draw", "File", "Synthetic")
 
@@ -34,6 +37,7 @@ class DatasetPage(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._sizes: dict[str, int] = {}
+        self._told: dict[str, str] = {}
         grid = QGridLayout(self)
         grid.setContentsMargins(8, 6, 8, 8)
         grid.setSpacing(6)
@@ -80,6 +84,11 @@ class DatasetPage(QWidget):
         self.number.setRange(0, max(max(run.dataset_sizes.values(), default=1) - 1, 0))
         self.setEnabled(bool(run.dataset_sizes))
         self.blockSignals(False)
+
+    def describe(self, dataset: str, text: str) -> None:
+        """Say what is in a set, on the list of sets."""
+        self._told[dataset] = text
+        self.dataset.setToolTip("\n".join(self._told.values()))
 
     def show_number(self, dataset: str, number: int) -> None:
         """Show which picture is on; tells nothing."""
@@ -158,11 +167,15 @@ class InputPanel(Panel):
     hover_left = pyqtSignal()
     files_dropped = pyqtSignal(object)
     image_pasted = pyqtSignal(object)
+    drawing_wanted = pyqtSignal()
+    """The person turned to a drawing that is not the input yet."""
 
     def __init__(self) -> None:
         super().__init__("input", "Input", (250, 320), (170, 180))
         self.view, self.canvas = InputView(), DigitCanvas()
         self.view.set_empty_text("The picture appears here once a run is open.")
+        self._source = ""
+        self._by_itself = False
         self.upper = QStackedWidget()
         self.upper.addWidget(self.view)
         self.upper.addWidget(self.canvas)
@@ -195,15 +208,27 @@ class InputPanel(Panel):
         drawing = TABS[row] == "Draw"  # the canvas brings its own tools
         self.upper.setCurrentIndex(1 if drawing else 0)
         self.pages.setVisible(not drawing)
+        unused = drawing and self._source not in ("", "drawn")
+        if unused and not self._by_itself and self.canvas.isEnabled() and self.canvas.has_ink():
+            self.drawing_wanted.emit()
 
     def show_tab(self, name: str) -> None:
         """Turn to a tab."""
         self.tabs.setCurrentIndex(TABS.index(name))
 
     def show_picture(self, picture: Picture) -> None:
-        """Show what the net sees."""
+        """Show what the net sees, under the tab that it came from."""
         self.head.set_detail(picture.title)
         self.view.set_image(picture.image)
+        drawn = picture.source == "drawn"
+        self.canvas.show_seen(None if drawn else picture.image, "" if drawn else picture.title)
+        if picture.source != self._source:
+            first, self._source = not self._source, picture.source
+            tab = TAB_OF.get(picture.source.partition("#")[0])
+            if tab is not None and not first:
+                self._by_itself = True
+                self.show_tab(tab)
+                self._by_itself = False
 
     def show_box(self, box: Box | None, sure: bool = True) -> None:
         """Draw the receptive field of the selected element; None takes it away."""

@@ -37,6 +37,7 @@ class StatusLine(QStatusBar):
         ):
             label.setAccessibleName(name)
             label.setContentsMargins(6, 0, 6, 0)
+            label.setMinimumWidth(1)  # a long text is cut off, it must not widen the window
         self.addWidget(self.place)
         self.addWidget(self.facts, 1)
         for label in (self.tasks, self.rate, self.state):
@@ -56,7 +57,7 @@ class StatusLine(QStatusBar):
     def show_state(self, state: str) -> None:
         """Show the worker's state."""
         self._state = state
-        colour = theme.colour(STATE_TOKEN.get(state, "muted")).name()
+        colour = theme.ink(STATE_TOKEN.get(state, "muted")).name()
         self.state.setText(f'<span style="color:{colour}">{state}</span>')
 
     def show_rate(self, text: str) -> None:

@@ -87,7 +87,7 @@ class ToolBar(QToolBar):
         row = QHBoxLayout(box)
         row.setContentsMargins(4, 0, 4, 0)
         row.setSpacing(5)
-        label = QLabel("speed")
+        label = self._speed_word = QLabel("speed")
         label.setProperty("muted", True)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setAccessibleName("Steps per second of Play")
@@ -149,9 +149,14 @@ class ToolBar(QToolBar):
             self._speed_place.setVisible(key == "debug")
 
     def name_buttons(self, width: int) -> None:
-        """Write words on the buttons, and signs and keys as far as `width` pixels allow."""
-        for level in (2, 1, 0):
-            self._write(level)
+        """Write words on the buttons, and signs and keys as far as `width` pixels allow.
+
+        Where even the words alone leave no room, the slider of the speed stands without its own.
+        """
+        for level in (2, 1, 0, -1):
+            self._write(max(level, 0))
+            for label in (self._speed_word, self.speed_label):
+                label.setVisible(level >= 0)
             if self._needed() <= width:
                 return
 
@@ -175,7 +180,8 @@ class ToolBar(QToolBar):
         widgets += [self._speed] if self._shown == "debug" else []
         for button in group.findChildren(QToolButton):
             button.updateGeometry()
-        layout = group.layout()
-        if layout is not None:
-            layout.activate()
-        return sum(widget.sizeHint().width() for widget in widgets) + 60
+        for box in (group, self._speed):
+            layout = box.layout()
+            if layout is not None:
+                layout.activate()
+        return sum(widget.sizeHint().width() for widget in widgets) + 72

@@ -12,7 +12,7 @@ from PyQt6.QtGui import QColor, QPen
 from PyQt6.QtWidgets import QHBoxLayout, QLabel, QStackedLayout, QToolButton, QVBoxLayout, QWidget
 
 from gui import theme
-from gui.widgets.curve_data import Series, ValueAxis, smoothed, thinned
+from gui.widgets.curve_data import Series, ValueAxis, envelope, smoothed, spikes, thinned
 from gui.widgets.numbers import significant
 from gui.widgets.window_content import Array
 
@@ -64,7 +64,12 @@ class CurveView(QWidget):
         item = plot.getPlotItem()
         item.setContentsMargins(0, 2, 8, 0)
         item.showGrid(x=False, y=True, alpha=0.12)
-        item.setClipToView(True)
+        # What takes part in the range of the axes: the curves themselves hold what is in view.
+        self._extent = pg.PlotDataItem(pen=pg.mkPen(0, 0, 0, 0))
+        item.addItem(self._extent)
+        self._spikes = pg.ScatterPlotItem(pxMode=True)
+        item.addItem(self._spikes, ignoreBounds=True)
+        item.getViewBox().sigRangeChanged.connect(lambda *_: self._soon())
         self._hair = pg.InfiniteLine(angle=90, movable=False)
         self._cursor_line = pg.InfiniteLine(angle=90, movable=False)
         for line in (self._hair, self._cursor_line):
@@ -139,10 +144,9 @@ class CurveView(QWidget):
             return
         self._series[key] = Series(title, colour_token, raw, points)
         item = self._plot.getPlotItem()
-        faint = pg.PlotDataItem(autoDownsample=True, downsampleMethod="peak", clipToView=True)
-        strong = pg.PlotDataItem()
-        item.addItem(faint)
-        item.addItem(strong)
+        faint, strong = pg.PlotDataItem(), pg.PlotDataItem()
+        for curve in (faint, strong):
+            item.addItem(curve, ignoreBounds=True)
         for curve in (faint, strong):
             curve.setLogMode(False, self._log)
         self._items[key] = (faint, strong)
@@ -200,7 +204,7 @@ class CurveView(QWidget):
         if self._log_button.isChecked() != self._log:
             self._log_button.setChecked(self._log)
         self._plot.getPlotItem().setLogMode(x=False, y=self._log)
-        self._soon()
+        self.redraw()
 
     def set_cursor(self, x: float | None) -> None:
         """Draw the cursor at the sample that is executed next."""
@@ -226,21 +230,67 @@ class CurveView(QWidget):
     def redraw(self) -> None:
         """Bring the plot up to date now."""
         self._stack.setCurrentIndex(0 if self.is_empty() else 1)
+        box = self._plot.getPlotItem().getViewBox()
+        curves = {
+            key: (series.data()[0], self._shown(series)) for key, series in self._series.items()
+        }
+        self._reach(list(curves.values()))
+        box.updateAutoRange()
+        (low, high), _ = box.viewRange()
+        columns = max(round(box.width()), 64)
         bad: list[float] = []
-        for key, series in self._series.items():
-            x, y = series.data()
-            faint, strong = self._items[key]
-            finite = np.isfinite(y)
+        lonely: list[tuple[float, float, str]] = []
+        for key, (x, y) in curves.items():
+            series, (faint, strong) = self._series[key], self._items[key]
+            finite = np.isfinite(series.data()[1])
             bad += x[~finite & np.concatenate([[True], finite[:-1]])].tolist()
-            shown = finite & (y > 0) if self._log else finite
             if series.raw:
-                faint.setData(x[shown], y[shown])
-                strong.setData(*thinned(x[shown], smoothed(y[shown])))
+                faint.setData(*envelope(x, y, low, high, columns))
+                alone = spikes(y)
+                lonely += [(float(x[i]), float(y[i]), series.token) for i in alone]
+                usual = y.copy()
+                usual[alone] = np.nan  # marked by themselves; a mean would smear them out
+                strong.setData(*thinned(x, smoothed(usual)))
             else:
                 faint.setData([], [])
-                strong.setData(*thinned(x[shown], y[shown]))
+                strong.setData(*thinned(x, y))
         self._show_bad(bad)
+        self._show_spikes(lonely)
         self._update_legend()
+
+    def _shown(self, series: Series) -> Array:
+        """Return a curve's values, NaN where they cannot be drawn."""
+        _, y = series.data()
+        drawn = np.isfinite(y) & (y > 0) if self._log else np.isfinite(y)
+        return np.where(drawn, y, np.nan)
+
+    def _reach(self, curves: list[tuple[Array, Array]]) -> None:
+        """Make the axes reach over everything that can be drawn."""
+        xs, ys = [x[[0, -1]] for x, _ in curves if len(x)], []
+        for _, y in curves:
+            known = y[np.isfinite(y)]
+            if len(known):
+                ys += [known.min(), known.max()]
+        if not xs or not ys:
+            self._extent.setData([], [])
+            return
+        ends = np.concatenate(xs)
+        self._extent.setData([ends.min(), ends.max()], [min(ys), max(ys)])
+
+    def _show_spikes(self, lonely: list[tuple[float, float, str]]) -> None:
+        """Mark values that stand out alone; those beyond the view by an arrow at its edge."""
+        (left, right), (bottom, top) = self._plot.getPlotItem().getViewBox().viewRange()
+        margin = 0.04 * (top - bottom)
+        spots = []
+        for x, value, token in lonely:
+            y = float(np.log10(value)) if self._log else value
+            if not left <= x <= right:
+                continue
+            symbol = "t1" if y > top else "t" if y < bottom else "o"
+            place = min(max(y, bottom + margin), top - margin) if symbol != "o" else y
+            shade = theme.colour(token)
+            spots.append({"pos": (x, place), "symbol": symbol, "size": 7, "brush": shade})
+        self._spikes.setData(spots, pen=None)
 
     def _show_bad(self, places: list[float]) -> None:
         """Mark where values begin to be NaN or Inf by magenta lines."""
@@ -257,11 +307,14 @@ class CurveView(QWidget):
         parts = []
         for series in self._series.values():
             if series.count:
+                _, y = series.data()
+                hidden = int((y <= 0).sum()) if self._log else 0
+                left_out = f" ({hidden:,} of 0 or below left out)" if hidden else ""
                 name = getattr(theme.current(), series.token)
                 muted = theme.current().muted
                 parts.append(
                     f'<span style="color:{name}">&#9632;</span> '
-                    f'<span style="color:{muted}">{series.title}</span>'
+                    f'<span style="color:{muted}">{series.title}{left_out}</span>'
                 )
         self._legend.setText("&nbsp;&nbsp;&nbsp;".join(parts))
 
@@ -279,7 +332,7 @@ class CurveView(QWidget):
         item.getAxis("bottom").setHeight(20)
         for key, series in self._series.items():
             faint, strong = self._items[key]
-            faint.setPen(_pen(series.token, 0.25))
+            faint.setPen(_pen(series.token, 0.4))
             strong.setPen(_pen(series.token, 1.0, 2.0))
             if series.points:
                 strong.setSymbol("o")

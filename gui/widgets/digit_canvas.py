@@ -22,7 +22,7 @@ from PyQt6.QtWidgets import (
 
 from gui import theme
 from gui.widgets import pixels
-from gui.widgets.canvas import CENTRE, LEFT, Canvas, text_width
+from gui.widgets.canvas import CENTRE, LEFT, Canvas, elided, text_width
 from gui.widgets.window_content import Array
 
 Tool = Literal["pen", "eraser"]
@@ -46,6 +46,7 @@ class _Sheet(Canvas):
 
     drawn = pyqtSignal()
     finished = pyqtSignal(object, object)
+    wiped = pyqtSignal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Drawing", "", parent)
@@ -150,6 +151,16 @@ class _Sheet(Canvas):
             before, self._last, self._before = self._before, None, None
             self.finished.emit(before, self.drawing())
 
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
+        """Wipe the sheet with Delete (it can be undone).
+
+        Only here: a key that a button does not know must not wipe what is drawn.
+        """
+        if event is not None and event.key() == Qt.Key.Key_Delete:
+            self.wiped.emit()
+        else:
+            super().keyPressEvent(event)
+
     def leaveEvent(self, event: QEvent | None) -> None:  # noqa: N802
         """Hide the outline of the pen."""
         self._hover = None
@@ -158,28 +169,38 @@ class _Sheet(Canvas):
 
 
 class _Preview(Canvas):
-    """The 28 x 28 picture that the network sees."""
+    """The picture that the network sees: the drawing as 28 x 28, or another input by its name."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("What the network sees", "", parent)
         self._picture: Drawing = np.zeros((SIDE, SIDE), np.float32)
+        self._title = ""
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setMinimumSize(56, 74)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
 
-    def show_picture(self, picture: Drawing) -> None:
-        """Show another picture."""
-        self._picture = picture
-        self.update()
+    def show_picture(self, picture: Drawing, title: str = "") -> None:
+        """Show another picture; `title` names one that is not the drawing."""
+        if title != self._title or not np.array_equal(picture, self._picture):
+            self._picture, self._title = picture, title
+            self.setToolTip(f"The input is {title}, not the drawing." if title else "")
+            self.update()
+
+    def title(self) -> str:
+        """Return the name of what is shown, empty for the drawing."""
+        return self._title
 
     def draw(self, painter: QPainter, area: QRectF) -> None:
         """Draw the picture below its name."""
         painter.setFont(theme.ui(11))
         painter.setPen(theme.colour("muted"))
         room = QRectF(0, 0, self.width(), 16)
-        words = ("what the net sees", "the net sees", "net sees")
+        words: tuple[str, ...] = ("what the net sees", "the net sees", "net sees")
+        if self._title:
+            words = (f"the input is {self._title}", self._title)
         fitting = [text for text in words if text_width(painter.font(), text) <= room.width()]
-        painter.drawText(room, int(LEFT), fitting[0] if fitting else "net")
+        shown = fitting[0] if fitting else elided(painter.font(), words[-1], room.width())
+        painter.drawText(room, int(LEFT), shown)
         side = min(self.width() - 2.0, self.height() - 20.0)
         ratio = self.ratio()
         across = self._picture.shape[1]
@@ -216,6 +237,7 @@ class DigitCanvas(QWidget):
         self._seen: Drawing = np.zeros((SIDE, SIDE), np.float32)
         self._sheet.drawn.connect(self._changed)
         self._sheet.finished.connect(self.stroke_finished)
+        self._sheet.wiped.connect(self.clear)
         self._pen, self._eraser = QToolButton(self), QToolButton(self)
         group = QButtonGroup(self)
         tools: tuple[tuple[QToolButton, Tool, str], ...] = (
@@ -269,6 +291,10 @@ class DigitCanvas(QWidget):
         """Return the raw drawing, float32 (280, 280) in [0, 1]."""
         return self._sheet.drawing()
 
+    def has_ink(self) -> bool:
+        """Tell whether anything is drawn."""
+        return bool(self.strokes().any())
+
     def set_strokes(self, drawing: Array) -> None:
         """Replace the raw drawing (undo and redo); `changed` is emitted."""
         self._sheet.set_drawing(drawing)
@@ -320,9 +346,17 @@ class DigitCanvas(QWidget):
         if self._see():
             self.changed.emit(self._seen)
 
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
-        """Clear the drawing with Delete (it can be undone)."""
-        if event is not None and event.key() == Qt.Key.Key_Delete:
-            self.clear()
+    def show_seen(self, picture: Array | None, title: str = "") -> None:
+        """Show beside the sheet what the net really sees.
+
+        Parameters
+        ----------
+        picture : array, shape (c, h, w), or None
+            None while it is the drawing.
+        title : str
+            What is shown instead of the drawing.
+        """
+        if picture is None:
+            self._preview.show_picture(self.picture())
         else:
-            super().keyPressEvent(event)
+            self._preview.show_picture(np.asarray(picture, np.float32).mean(axis=0), title)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from gui.models.layout import Array
+from gui.models.state import Task
 from gui.worker import runs
 from gui.worker.debuggee import Debuggee
 from gui.worker.mailbox import Notice
@@ -19,11 +21,15 @@ from gui.worker.pictures import (
     synthetic,
 )
 from gui.worker.stepping import SteppingCommands
-from gui.worker.training import Trainer
+
+NONFINITE = ("any_nonfinite", "loss_nonfinite")
+"""Conditions that a training stops at by itself."""
 
 
 class EngineBench(SteppingCommands):
     """The commands that open, show, train and save."""
+
+    _told_breakpoints: tuple[str, ...] = ()
 
     def do_open_default(self) -> None:
         """Open the bundled net on the first picture of the test set."""
@@ -34,23 +40,67 @@ class EngineBench(SteppingCommands):
         """Open a run file; the present one stays if that fails."""
         self._use(runs.open_run(Path(path), self._outlets.tasks.put), path, None)
 
-    def do_save_run(self, path: str) -> None:
-        """Save the scheduler."""
+    def do_open_last(self, path: str) -> None:
+        """Open the run of last time; if that is no longer possible, say so and open the bundled."""
+        from engine.errors import EngineError
+
+        try:
+            self.do_open_run(path)
+        except EngineError as error:
+            self._outlets.notices.put(Notice("warning", f"The run of last time: {error}"))
+            self.do_open_default()
+
+    def do_recover(self, path: str, title: str, origin: str, base: int) -> None:
+        """Go on with a run that was kept when a window ended; see `keeping`."""
+        scheduler = runs.open_run(Path(path), self._outlets.tasks.put)
+        self._use(scheduler, origin, None, title, base)
+        self._keeper.keep()
+
+    def do_save_run(self, path: str) -> str:
+        """Save the scheduler, with the evaluation of an epoch that lacks it."""
         from engine import save
 
-        save(self._open().scheduler, path)
+        desk = self._open()
+        if desk.trainer is not None:
+            desk.trainer.finish()
+        save(desk.scheduler, path)
+        desk.info = replace(desk.info, path=path, title=Path(path).stem)
+        self._keeper.follow(desk.scheduler, desk.info.title, path)
+        self._keeper.forget()
         self._outlets.notices.put(Notice("info", f"{Path(path).name} is saved."))
+        return path
 
     def do_fresh(self, seed: int | None = None) -> None:
         """Start again from random weights."""
         desk = self._open()
         self._halt()
-        self._warmup.wait()
+        self._warmup.wait(self._outlets.check)
         if seed is None:
             seed = runs.preferences().seed
         if seed is None:
             seed = int(self._random.integers(2**31))
-        self._use(runs.fresh(desk.scheduler, seed), desk.info.path, desk.sample)
+        self._use(runs.fresh(desk.scheduler, seed), desk.info.path, desk.sample, desk.info.title)
+
+    # --- what is not saved ----------------------------------------------------------------------
+
+    def do_keep_at(self, path: str) -> None:
+        """Keep what is not saved in this file."""
+        self._keeper.path = Path(path)
+
+    def do_settle(self) -> int | None:
+        """Stand still; return how many steps are not saved, or None if all is."""
+        if self._desk is None:
+            return None
+        self._halt()
+        return self._keeper.steps if self._keeper.unsaved else None
+
+    def do_keep(self) -> None:
+        """Write the copy of what is not saved now."""
+        self._keeper.keep()
+
+    def do_give_up(self) -> None:
+        """Lose what is not saved: the person said so."""
+        self._keeper.give_up()
 
     # --- the picture ----------------------------------------------------------------------------
 
@@ -72,8 +122,19 @@ class EngineBench(SteppingCommands):
             return found
 
         predict = scores if move == "mistake" else None
-        number = runs.find_sample(dataset, now, move, label, self._random, predict)
+        try:
+            number = runs.find_sample(
+                dataset, now, move, label, self._random, predict, self._searching
+            )
+        finally:
+            if move == "mistake":
+                self._outlets.tasks.put(Task("mistake", "Next mistake", "", 1, 1, True))
         self._show(sample_of(dataset, name or "test", number, record))
+
+    def _searching(self, done: int, total: int) -> None:
+        """Say how far a search is; give it up if the person wants that."""
+        self._outlets.check()
+        self._outlets.tasks.put(Task("mistake", "Looking for a mistake", "", done, total))
 
     def do_show_picture(self, picture: Array, title: str, source: str) -> None:
         """Show what was drawn and prepared; the cursor stays at its place."""
@@ -128,15 +189,9 @@ class EngineBench(SteppingCommands):
                 "this net cannot be trained here: no bundled data fit its input and output"
             )
         self._player.stop()
-        self._warmup.wait()
-        if desk.trainer is None:
-            desk.trainer = Trainer(
-                desk.scheduler,
-                self._loader(),
-                self._library.get("test"),
-                self._outlets.scalars.put,
-                self._outlets.tasks.put,
-            )
+        self._warmup.wait(self._outlets.check)
+        trainer = self._trainer()
+        self._tell_breakpoints()
         if desk.program == "training":
             self._leave()
             desk.debuggee = Debuggee(desk.scheduler.model, desk.sample)
@@ -145,9 +200,35 @@ class EngineBench(SteppingCommands):
         # The compiler leaves hundreds of thousands of objects for ever. Out of the sight of
         # the collector, they no longer cost the window a pause of 0.1 s now and then.
         gc.freeze()
-        desk.trainer.start(steps, epochs)
+        trainer.start(steps, epochs)
         self._train_s = self._view_s = 0.0
         self._reason, self._message = "", ""
+
+    def _tell_breakpoints(self) -> None:
+        """Say once of each list of breakpoints that a training runs past them."""
+        waiting = tuple(
+            row.text
+            for row in self._breaks.rows()
+            if row.enabled and not (self._stop_at_bad and row.when in NONFINITE)
+        )
+        if waiting and waiting != self._told_breakpoints:
+            what = "The breakpoint acts" if len(waiting) == 1 else "Breakpoints act"
+            self._outlets.notices.put(
+                Notice("warning", f"{what} while stepping only; this training runs past.")
+            )
+        self._told_breakpoints = waiting
+
+    def do_set_rate(self, rate: float | None, epochs: int) -> None:
+        """Go on with another learning rate: a constant, or the cosine over more epochs."""
+        desk = self._open()
+        batches = self._trainer().batches if rate is None else 0
+        runs.set_rate(desk.scheduler, rate, epochs * batches - desk.scheduler.batch)
+
+    def do_stop_at_bad(self, stop: bool) -> None:
+        """Stop a training at numbers that are not finite, or let it go on."""
+        self._stop_at_bad = stop
+        if self.trainer is not None:
+            self.trainer.stop_at_bad = stop
 
     def do_train_pause(self) -> None:
         """Stand still after the piece in progress."""

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gui.models.interest import Interest
-from gui.models.snapshot import RunInfo, Snapshot, State
+from gui.models.snapshot import RunInfo, Snapshot, State, TrainingFacts
 from gui.worker import runs
 from gui.worker.breaks import Breaks
 from gui.worker.debuggee import Debuggee
-from gui.worker.mailbox import Command
+from gui.worker.keeping import Keeper
+from gui.worker.mailbox import Command, Notice
 from gui.worker.pictures import Library, Sample, sample_of, sample_of_array, synthetic
 from gui.worker.player import Player
 from gui.worker.snapshots import Moment, Snapshots
@@ -23,11 +24,12 @@ from gui.worker.training import Trainer
 
 if TYPE_CHECKING:
     from engine import Scheduler
-    from engine.data import DataLoader
 
 PLAYING_S = 1 / 30
 TRAINING_S = 0.1
 """Between two pictures: as fast as they can be drawn, or as often as a training can spare."""
+HUNTED = 2
+"""Batches in which a bad number is looked for after a training has met one."""
 
 
 @dataclass
@@ -56,17 +58,26 @@ class BenchCore:
     def __init__(self, outlets: Outlets, prepare: bool = True) -> None:
         self._prepare = prepare
         self._outlets = outlets
-        self._library = Library(outlets.tasks.put)
+        self._library = Library(outlets.tasks.put, self._describe)
         self._desk: Desk | None = None
         self._breaks = Breaks()
         self._player = Player()
         self._warmup = runs.Warmup(outlets.tasks.put)
+        self._keeper = Keeper(outlets.notices.put)
+        self._keep_now = False
+        self._stop_at_bad = True
         self._reason, self._message, self._steps = "", "", 0
         self._bad = False
         self._running = False
         self._stale = False
         self._train_s = self._view_s = 0.0
         self._random = np.random.default_rng()
+
+    def _describe(self, name: str, text: str, warnings: tuple[str, ...]) -> None:
+        """Tell what is in a set; called by the thread that reads it."""
+        self._outlets.answers.put(("described", (name, text)))
+        for warning in warnings:
+            self._outlets.notices.put(Notice("warning", f"{name} set: {warning}"))
 
     # --- what the thread asks -------------------------------------------------------------------
 
@@ -104,10 +115,10 @@ class BenchCore:
             return "training"
         return "running" if self._player.playing or self._running else "paused"
 
-    def handle(self, command: Command) -> None:
+    def handle(self, command: Command) -> object:
         """Carry out a command by its name."""
-        handler: Callable[..., None] = getattr(self, f"do_{command.name}")
-        handler(*command.arguments)
+        handler: Callable[..., object] = getattr(self, f"do_{command.name}")
+        return handler(*command.arguments)
 
     def work(self) -> None:
         """Go on with what runs by itself."""
@@ -142,10 +153,25 @@ class BenchCore:
             bad=self._bad,
             viewer=share,
         )
-        made = self._desk.snapshots.make(interest, moment)
+        made = replace(self._desk.snapshots.make(interest, moment), facts=self._facts())
         if self.training:
             self._view_s += time.perf_counter() - start
         return made
+
+    def _facts(self) -> TrainingFacts | None:
+        desk = self._open()
+        if not desk.info.can_train:
+            return None
+        batches = -(-desk.info.dataset_sizes.get("train", 0) // runs.TRAINED_BATCH)
+        return runs.facts(desk.scheduler, batches, self._keeper.steps)
+
+    def rest(self) -> None:
+        """Keep what is not saved: at once after a training has come to stand, else now and then."""
+        if self._keep_now and not self.training:
+            self._keep_now = False
+            self._keeper.keep()
+        else:
+            self._keeper.keep_if_due()
 
     def interrupt(self) -> None:
         """Make a resume or a training piece return soon; called from the window's thread."""
@@ -157,8 +183,9 @@ class BenchCore:
             desk.trainer.interrupt()
 
     def close(self) -> None:
-        """Leave everything in order."""
+        """Leave everything in order; what is not saved, and not given up, is kept."""
         self._warmup.close()
+        self._keeper.keep()
         if self.trainer is not None:
             self.trainer.close()
         self._desk = None
@@ -172,9 +199,19 @@ class BenchCore:
 
     # --- opening and leaving --------------------------------------------------------------------
 
-    def _use(self, scheduler: Scheduler, path: str, sample: Sample | None) -> None:
+    def _use(
+        self,
+        scheduler: Scheduler,
+        path: str,
+        sample: Sample | None,
+        title: str = "",
+        base: int | None = None,
+    ) -> None:
+        """Put a run on the desk; `base` is the step of its file if the run is ahead of that."""
         sizes = self._library.sizes(scheduler)
         info = runs.describe(scheduler, path, sizes, self._library)
+        if title:
+            info = replace(info, title=title)
         if sample is None or sample.x.shape[1:] != tuple(info.input_shape):
             sample = self._first_sample(info, scheduler)
         runs.compile_forward(scheduler, self._outlets.tasks.put)
@@ -187,6 +224,8 @@ class BenchCore:
         self._desk = Desk(scheduler, info, sample, debuggee, Snapshots(info, debuggee))
         self._reason, self._message, self._steps = "start", "", 0
         self._bad = False
+        self._keeper.forget()
+        self._keeper.follow(scheduler, info.title, info.path, base)
         self._outlets.runs.put(info)
         if info.can_train and self._prepare:
             self._library.preload()
@@ -203,12 +242,14 @@ class BenchCore:
     def _rebuild(self, program: str) -> None:
         """Make a new session for the present weights and picture, before its first layer."""
         desk = self._open()
-        self._leave()
         if program == "training" and desk.info.can_train:
-            self._warmup.wait()
-            loader = self._loader()
-            debuggee = Debuggee(desk.scheduler.model, desk.sample, desk.scheduler, loader)
+            self._warmup.wait(self._outlets.check)
+            trainer = self._trainer()
+            self._leave()
+            trainer.finish()
+            debuggee = Debuggee(desk.scheduler.model, desk.sample, desk.scheduler, trainer.loader)
         else:
+            self._leave()
             program = "forward"
             debuggee = Debuggee(desk.scheduler.model, desk.sample)
         debuggee.session.step_over()  # the load: the cursor stands before the first layer
@@ -225,10 +266,20 @@ class BenchCore:
             at = debuggee.session.position
             debuggee.session.run_to(replace(at.at_operation(), phase="load", operation=0))
 
-    def _loader(self) -> DataLoader:
-        """Return the batches of the run, the same for training and for stepping."""
+    def _trainer(self) -> Trainer:
+        """Return what trains the run, and holds the batches, the same for training and stepping."""
         desk = self._open()
-        return runs.training_loader(desk.scheduler, self._library.get("train"))
+        if desk.trainer is None:
+            desk.trainer = Trainer(
+                desk.scheduler,
+                runs.training_loader(desk.scheduler, self._library.get("train")),
+                self._library.get("test"),
+                self._outlets.scalars.put,
+                self._outlets.tasks.put,
+                self._outlets.wanted,
+            )
+        desk.trainer.stop_at_bad = self._stop_at_bad
+        return desk.trainer
 
     # --- for the commands -----------------------------------------------------------------------
 
@@ -245,6 +296,7 @@ class BenchCore:
             self._after_training()
 
     def _run(self, function: Callable[[], Any]) -> None:
+        self._outlets.check()
         self._running = True
         try:
             self._note(function())
@@ -262,7 +314,29 @@ class BenchCore:
         self._reason, self._message, self._bad = stop.reason, stop.message, False
 
     def _after_training(self) -> None:
-        """Debug the pinned picture with the new weights."""
+        """Debug the pinned picture with the new weights, or the step that spoils them."""
         desk = self._open()
         self._stale = False
-        self._rebuild(desk.program)
+        self._keep_now = True
+        if desk.trainer is not None and desk.trainer.bad:
+            self._hunt()
+        else:
+            self._rebuild(desk.program)
+
+    def _hunt(self) -> None:
+        """Put the cursor on the first bad number of the step that a training could not make."""
+        desk = self._open()
+        self._rebuild("training")
+        session = desk.debuggee.session
+        own, session.breakpoints = session.breakpoints, []
+        session.add_breakpoint(when="any_nonfinite")
+        try:
+            self._note(session.resume(HUNTED))
+        finally:
+            session.breakpoints = own
+        found = self._message if self._reason == "breakpoint" else "the loss is not finite"
+        text = (
+            f"Training stopped before step {desk.scheduler.global_step + 1:,} counts. {found}. The "
+            "debugger stands there; Preferences can switch this stop off."
+        )
+        self._outlets.notices.put(Notice("stop", text))

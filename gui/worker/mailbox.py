@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 T = TypeVar("T")
+Level = Literal["info", "warning", "error", "stop"]
+"""How a notice is shown; a ``"stop"`` stays until it is dismissed."""
 
 
 class Mailbox(Generic[T]):
@@ -55,24 +57,47 @@ class Ring(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Something the worker shall do; `name` is a handler of the bench."""
+    """Something the worker shall do; `name` is a handler of the bench.
+
+    Commands are numbered from 1 in the order they were given, so that an interruption can say
+    which ones it means. Who wants an answer sets `asks`.
+    """
 
     name: str
     arguments: tuple[object, ...] = ()
+    number: int = 0
+    asks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How a command that asks went: what its handler returned, or the one sentence of its error."""
+
+    number: int
+    value: object = None
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
     """A message for the person: one line, and a traceback where there is one."""
 
-    level: Literal["info", "warning", "error"]
+    level: Level
     text: str
     detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class StepScalar:
-    """One finished training step; `correct` of the `counted` samples are right (None: of all)."""
+    """One finished training step.
+
+    Parameters
+    ----------
+    correct, counted : int or None
+        So many of the counted samples are right; None counts all of them.
+    rate : float or None
+        Learning rate of its update, None where nobody kept it.
+    """
 
     step: int
     epoch: int
@@ -82,13 +107,27 @@ class StepScalar:
     correct: int | None
     elapsed_ms: float
     counted: int | None = None
+    rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EpochScalar:
-    """One finished epoch; the validation accuracy is None without a validation set."""
+    """One finished epoch.
+
+    Parameters
+    ----------
+    accuracy : float or None
+        On the test set if `tested`, else of the epoch's own training batches.
+    samples : int
+        How many the accuracy was measured on; 0 where nobody kept it.
+    note : str
+        What a reader must know beside the figure, or empty.
+    """
 
     step: int
     epoch: int
     loss: float
     accuracy: float | None
+    tested: bool = True
+    samples: int = 0
+    note: str = ""

@@ -44,10 +44,18 @@ class Library:
     ----------
     tell : callable
         Takes the state of reading the large set, for the activity list.
+    described : callable
+        Takes a set's name, what is in it as a few lines, and what looks like a mistake.
     """
 
-    def __init__(self, tell: Callable[[Task], None]) -> None:
-        self._tell = tell
+    def __init__(
+        self,
+        tell: Callable[[Task], None],
+        described: Callable[[str, str, tuple[str, ...]], object] = lambda name, text, warnings: (
+            None
+        ),
+    ) -> None:
+        self._tell, self._described = tell, described
         self._sets: dict[str, Dataset] = {}
         self._lock = threading.Lock()
         self._reader: threading.Thread | None = None
@@ -66,12 +74,17 @@ class Library:
             return self._sets[name]
 
     def preload(self) -> None:
-        """Read the training set in the background; no kernel runs there."""
+        """Read the training set in the background and describe both; no kernel runs there."""
         if self._reader is None:
             self._reader = threading.Thread(
-                target=self.get, args=("train",), name="convscope-reader", daemon=True
+                target=self._read_all, name="convscope-reader", daemon=True
             )
             self._reader.start()
+
+    def _read_all(self) -> None:
+        for name in SETS:
+            found = self.get(name).describe()
+            self._described(name, str(found), found.warnings)
 
     def sizes(self, scheduler: Scheduler) -> dict[str, int]:
         """Return how many pictures each set has, if they are of the run's kind.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gui.models.snapshot import NodeInfo, RunInfo
+from gui.models.snapshot import NodeInfo, RunInfo, TrainingFacts
 from gui.models.state import Task
 from gui.worker.debuggee import Debuggee
 from gui.worker.mailbox import EpochScalar, StepScalar
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 BUNDLED = "lenet5-mnist.safetensors"
 TRAINED_BATCH = 64
+WAIT_S = 0.03
+"""Between two looks at whether a wait shall be given up."""
+SEARCHED = 256
+"""Pictures between two looks at whether a search shall be given up."""
 
 
 def bundled_run() -> Path:
@@ -163,18 +168,90 @@ def describe(scheduler: Scheduler, path: str, sizes: dict[str, int], library: Li
 
 
 def history(scheduler: Scheduler) -> list[object]:
-    """Return the losses and accuracies that a run file brings along."""
-    losses = scheduler.history.steps
-    records: list[object] = []
-    epochs = len(scheduler.history.epochs)
-    batches = len(losses) // epochs if epochs else max(len(losses), 1)
+    """Return the losses and accuracies that a run file brings along, at the steps they belong to.
+
+    Accuracies are those of a test set only where every epoch had one; otherwise some of them were
+    measured on the batches that were trained on, and none may be called the test set's.
+    """
+    past = scheduler.history
+    losses, epochs = past.steps, len(past.epochs)
+    tested = len(past.validations) == len(past.accuracies) > 0
+    whole = scheduler.global_step - scheduler.batch
+    batches = whole // scheduler.epoch if scheduler.epoch else max(len(losses), 1)
     first = scheduler.global_step - len(losses)
+    records: list[object] = []
     for number, loss in enumerate(losses):
-        epoch, batch = divmod(number, max(batches, 1))
-        records.append(StepScalar(first + number, epoch, batch, loss, 0, None, 0.0))
-    for epoch, accuracy in enumerate(scheduler.history.accuracies):
-        records.append(EpochScalar(first + (epoch + 1) * batches, epoch, 0.0, accuracy))
+        epoch, batch = divmod(first + number, batches)
+        rate = past.rates[number] if number < len(past.rates) else math.nan
+        known = rate if math.isfinite(rate) else None
+        records.append(StepScalar(first + number, epoch, batch, loss, 0, None, 0.0, None, known))
+    start = scheduler.epoch - epochs
+    for number, accuracy in enumerate(past.accuracies):
+        epoch = start + number
+        records.append(EpochScalar((epoch + 1) * batches, epoch, 0.0, accuracy, tested))
     return records
+
+
+FAR = tuple(1 << power for power in range(21))
+"""Steps ahead at which a schedule is looked at: up to a million."""
+
+
+def facts(scheduler: Scheduler, batches: int, unsaved: int) -> TrainingFacts:
+    """Return where the training stands."""
+    from engine.schedules import ConstantRate, CosineDecay, Schedule
+
+    step, rate = scheduler.global_step, scheduler.optimizer.learning_rate
+    now = scheduler.optimizer.rate(step)
+    planned = isinstance(rate, Schedule) and not isinstance(rate, ConstantRate)
+    ended = planned and all(scheduler.optimizer.rate(step + far) == now for far in FAR)
+    cosine = (rate.start, rate.end) if isinstance(rate, CosineDecay) else None
+    words = schedule_words(rate)
+    return TrainingFacts(step, batches, now, words, ended, cosine, unsaved)
+
+
+def schedule_words(rate: Any) -> str:
+    """Return how a learning rate changes: ``cosine from 0.05 to 0 over 4,690 steps``."""
+    from engine.schedules import ConstantRate, CosineDecay, ExponentialDecay, StepDecay, WarmUp
+
+    if isinstance(rate, CosineDecay):
+        return f"cosine from {rate.start:g} to {rate.end:g} over {rate.steps:,} steps"
+    if isinstance(rate, StepDecay | ExponentialDecay):
+        return f"from {rate.start:g}, times {rate.factor:g} every {rate.every:,} steps"
+    if isinstance(rate, WarmUp):
+        return f"warm-up over {rate.steps:,} steps, then {schedule_words(rate.then)}"
+    if isinstance(rate, ConstantRate):
+        return f"constant {rate.start:g}"
+    return f"constant {rate:g}" if isinstance(rate, float | int) else type(rate).__name__
+
+
+def set_rate(scheduler: Scheduler, rate: float | None, steps: int) -> None:
+    """Go on with another learning rate from the next step on.
+
+    Parameters
+    ----------
+    rate : float or None
+        Constant from now on; None stretches the run's cosine instead.
+    steps : int
+        Over so many steps from here.
+
+    Raises
+    ------
+    ConfigurationError
+        If the rate is none, or there is no cosine to stretch.
+    """
+    from engine.errors import ConfigurationError
+    from engine.schedules import ConstantRate, CosineDecay
+
+    if rate is not None:
+        scheduler.optimizer.learning_rate = ConstantRate(float(rate)).start
+        return
+    old = scheduler.optimizer.learning_rate
+    if not isinstance(old, CosineDecay):
+        raise ConfigurationError(
+            f"learning rate: only a cosine can be stretched, this run has {schedule_words(old)}"
+        )
+    total = scheduler.global_step + steps
+    scheduler.optimizer.learning_rate = CosineDecay(old.start, total, old.end)
 
 
 def fresh(scheduler: Scheduler, seed: int) -> Scheduler:
@@ -211,7 +288,7 @@ def training_loader(scheduler: Scheduler, train: Dataset) -> DataLoader:
                 transform=chain,
             )
     differs = bool(scheduler.batch and record.differences(loader))
-    if scheduler.batch >= len(loader) or differs:  # these batches cannot finish that epoch
+    if scheduler.batch > len(loader) or differs:  # these batches cannot finish that epoch
         scheduler.epoch, scheduler.batch = scheduler.epoch + 1, 0
     return loader
 
@@ -262,9 +339,10 @@ class Warmup:
         )
         self._thread.start()
 
-    def wait(self) -> None:
-        """Return when the kernels of training are there."""
-        self._ready.wait()
+    def wait(self, check: Callable[[], object] = lambda: None) -> None:
+        """Return when the kernels of training are there; `check` may raise to give the wait up."""
+        while not self._ready.wait(WAIT_S):
+            check()
 
     def close(self) -> None:
         """End what nobody needs any more."""
@@ -322,6 +400,7 @@ def find_sample(
     label: int,
     random: np.random.Generator,
     predict: Callable[[Any], Any] | None,
+    looked: Callable[[int, int], object] = lambda done, total: None,
 ) -> int:
     """Return the number of another picture.
 
@@ -335,6 +414,8 @@ def find_sample(
         Only this class; -1 takes any.
     predict : callable or None
         Needed for mistakes.
+    looked : callable
+        Takes how many pictures of how many a search has looked at; may raise to give it up.
 
     Raises
     ------
@@ -353,8 +434,9 @@ def find_sample(
         return int(before[-1] if len(before) else wanted[-1])
     after = np.concatenate([wanted[wanted > now], wanted[wanted <= now]])
     if move == "mistake" and predict is not None:
-        for start in range(0, len(after), 256):
-            part = after[start : start + 256]
+        for start in range(0, len(after), SEARCHED):
+            looked(start, len(after))
+            part = after[start : start + SEARCHED]
             wrong = np.asarray(predict(dataset.x[part])).argmax(axis=1) != dataset.y[part]
             if wrong.any():
                 return int(part[int(np.argmax(wrong))])

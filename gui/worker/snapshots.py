@@ -407,7 +407,7 @@ class Snapshots:
         title = f"{batch_words(epoch, batch)} · sample {sample}" + (
             f" · label {label}" if label is not None else ""
         )
-        return Picture(np.array(self.debuggee.batch_x()[0]), title, label, picture.source)
+        return Picture(np.array(self.debuggee.batch_x()[0]), title, label, "batch")
 
     def _field(self, focus: Focus) -> FieldRule | None:
         layer = self.debuggee.seen_by(focus.layer, focus.tensor)

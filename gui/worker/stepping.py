@@ -214,11 +214,12 @@ class SteppingCommands(BenchCore):
         place = runs.operation_position(session.position, row)
         if index is not None and result is not None:
             place = session.inside(row).at_index(place, result, index).at_term(term or 0)
-        self._note(session.run_to(place))
+        self._run(lambda: session.run_to(place))
 
     def do_run_to_position(self, place: Position) -> None:
         """Run to a place, forwards or back."""
-        self._note(self._session().run_to(place))
+        session = self._session()
+        self._run(lambda: session.run_to(place))
 
     def do_run_to_term(self, term: int) -> None:
         """Run to a term of the element at the cursor, if there is one."""

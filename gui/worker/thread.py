@@ -12,21 +12,29 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from typing import Protocol
 
 from gui.models.interest import Interest
 from gui.models.snapshot import RunInfo, Snapshot, State
 from gui.models.state import Task
-from gui.worker.mailbox import Command, Mailbox, Notice, Ring
+from gui.worker.mailbox import Command, Mailbox, Notice, Reply, Ring
 
 LATEST_ONLY = frozenset({"interest", "show_picture", "set_speed"})
 """Commands of which only the newest of a row counts; a pen stroke sends dozens a second."""
 
-LONG = frozenset({"resume", "reverse_resume", "next_nan"})
-"""Commands that may run for minutes; the window says so while they do."""
+BUSY_AFTER_S = 0.06
+"""A command that takes longer shows as running; shorter ones would only flicker."""
 
 KEY_PRIORITY_S = 0.1
 """After a command the training rests this long, so that the answer to a key is never late."""
+
+CANCELLED = "interrupted"
+"""What a command that was given up answers."""
+
+
+class Cancelled(Exception):
+    """A command was given up because the person interrupted it; nothing has changed."""
 
 
 class Bench(Protocol):
@@ -48,14 +56,17 @@ class Bench(Protocol):
     def state(self) -> State:
         """What the status line says."""
 
-    def handle(self, command: Command) -> None:
-        """Carry out a command; a refused one raises and changes nothing."""
+    def handle(self, command: Command) -> object:
+        """Carry out a command and return its answer; a refused one raises and changes nothing."""
 
     def work(self) -> None:
         """Do a piece of at most some 20 ms of what goes on by itself."""
 
     def snapshot(self, interest: Interest) -> Snapshot | None:
         """Return a picture of now, or None while nothing is open."""
+
+    def rest(self) -> None:
+        """Do what can wait until the person has an answer: keeping what is not saved."""
 
     def interrupt(self) -> None:
         """Make a long call of the engine return soon; called from other threads."""
@@ -65,7 +76,15 @@ class Bench(Protocol):
 
 
 class Outlets:
-    """The worker's side of the wire; the bench puts, the window takes."""
+    """The worker's side of the wire; the bench puts, the window takes.
+
+    Attributes
+    ----------
+    cancelled : callable
+        Tells whether the command in progress was interrupted; long ones ask it now and then.
+    wanted : callable
+        Tells whether the person waits for something else.
+    """
 
     def __init__(self) -> None:
         self.snapshots: Mailbox[Snapshot] = Mailbox()
@@ -74,6 +93,19 @@ class Outlets:
         self.tasks: Ring[Task] = Ring()
         self.notices: Ring[Notice] = Ring()
         self.answers: Ring[tuple[str, object]] = Ring()
+        self.replies: Ring[Reply] = Ring()
+        self.cancelled: Callable[[], bool] = lambda: False
+        self.wanted: Callable[[], bool] = lambda: False
+
+    def check(self) -> None:
+        """Give the command in progress up if the person wants that.
+
+        Raises
+        ------
+        Cancelled
+        """
+        if self.cancelled():
+            raise Cancelled
 
 
 class Worker:
@@ -88,15 +120,21 @@ class Worker:
 
     def __init__(self, make_bench: Callable[[Outlets], Bench]) -> None:
         self.outlets = Outlets()
+        self.outlets.cancelled = self._is_cancelled
         self._make_bench = make_bench
         self._queue: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        self.outlets.wanted = lambda: not self._queue.empty()
         self._thread = threading.Thread(target=self._run, name="convscope-worker", daemon=True)
         self._bench: Bench | None = None
         self._stopping = threading.Event()
         self._interest = Interest()
         self._rest_until = 0.0
         self._echoes: list[object] = []
-        self.state: State = "loading"
+        self._numbers = count(1)
+        self._given = self._interrupted = 0
+        self._now: tuple[Command, float] | None = None
+        self._waiting: dict[int, Callable[[Reply], object]] = {}
+        self._state: State = "loading"
 
     def start(self) -> None:
         """Start the thread."""
@@ -107,14 +145,61 @@ class Worker:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
+    @property
+    def state(self) -> State:
+        """What the worker does; a command of any kind that takes long is "running"."""
+        now = self._now
+        settled = self._state not in ("loading", "failed", "training")
+        if settled and now is not None and time.monotonic() - now[1] > BUSY_AFTER_S:
+            return "running"
+        return self._state
+
     def submit(self, name: str, *arguments: object) -> None:
         """Queue a command and return at once."""
-        self._queue.put(Command(name, arguments))
+        self._give(name, arguments, asks=False)
+
+    def ask(self, name: str, *arguments: object, then: Callable[[Reply], object]) -> None:
+        """Queue a command; `then` takes how it went, out of `deliver`.
+
+        An error of such a command is told to `then` alone.
+        """
+        self._give(name, arguments, True, then)
+
+    def _give(
+        self,
+        name: str,
+        arguments: tuple[object, ...],
+        asks: bool,
+        then: Callable[[Reply], object] | None = None,
+    ) -> None:
+        number = next(self._numbers)
+        if then is not None:
+            self._waiting[number] = then
+        self._given = number
+        self._queue.put(Command(name, arguments, number, asks))
+
+    def deliver(self) -> None:
+        """Hand out the replies that have come; called often by the thread that asks.
+
+        A command that was interrupted and still goes on is interrupted again: the first time may
+        have come just before it began.
+        """
+        if self._is_cancelled() and self._bench is not None:
+            self._bench.interrupt()
+        for reply in self.outlets.replies.take_all():
+            then = self._waiting.pop(reply.number, None)
+            if then is not None:
+                then(reply)
 
     def interrupt(self) -> None:
-        """Make a resume, a run or a training step in progress return soon."""
+        """Make what is in progress, and long commands given before now, return soon."""
+        self._interrupted = self._given
         if self._bench is not None:
             self._bench.interrupt()
+
+    def _is_cancelled(self) -> bool:
+        now = self._now
+        return self._stopping.is_set() or (now is not None and now[0].number <= self._interrupted)
 
     def stop(self, timeout_s: float = 2.0) -> bool:
         """End the thread; True if it ended within the time."""
@@ -138,10 +223,7 @@ class Worker:
             for command in commands:
                 if self._stopping.is_set():
                     break
-                if command.name in LONG:
-                    self.state = "running"
-                if self._guard(partial(bench.handle, command), command.name.replace("_", " ")):
-                    self.state = bench.state
+                self._carry_out(bench, command)
             resting = bench.yields and time.monotonic() < self._rest_until
             if bench.busy and not resting and not self._stopping.is_set():
                 self._guard(bench.work, "the computation")
@@ -150,7 +232,24 @@ class Worker:
                 self._guard(partial(self._post, bench), "showing the position")
                 last_post = time.monotonic()
                 self._answer_echoes()
+            if not self._stopping.is_set():
+                self._guard(bench.rest, "keeping the run")
         self._guard(bench.close, "closing")
+
+    def _carry_out(self, bench: Bench, command: Command) -> None:
+        self._now = (command, time.monotonic())
+        value: list[object] = []
+        error = self._guard(
+            lambda: value.append(bench.handle(command)),
+            command.name.replace("_", " "),
+            quiet=command.asks,
+        )
+        self._now = None
+        if error is None:
+            self._state = bench.state
+        if command.asks:
+            made = value[0] if value else None
+            self.outlets.replies.put(Reply(command.number, made, error or ""))
 
     def _wait(self, bench: Bench) -> list[Command]:
         """Return the commands that wait; block only while there is nothing else to do."""
@@ -191,26 +290,32 @@ class Worker:
 
     def _post(self, bench: Bench) -> None:
         snapshot = bench.snapshot(self._interest)
-        if self.state != "failed":
-            self.state = bench.state
+        if self._state != "failed":
+            self._state = bench.state
         if snapshot is not None:
             self.outlets.snapshots.put(snapshot)
 
-    def _guard(self, function: Callable[[], None], what: str) -> bool:
-        """Call; an error becomes a notice and the thread lives on."""
+    def _guard(self, function: Callable[[], object], what: str, quiet: bool = False) -> str | None:
+        """Call; return None if it went well, else what went wrong, and the thread lives on.
+
+        An error that can be told in one sentence becomes a notice unless somebody waits for it.
+        """
         try:
             function()
+        except Cancelled:
+            return CANCELLED
         except Exception as error:
-            self._report(error, what)
-            return False
-        return True
+            return self._report(error, what, quiet)
+        return None
 
-    def _report(self, error: Exception, what: str) -> None:
+    def _report(self, error: Exception, what: str, quiet: bool = False) -> str:
         from engine.errors import EngineError
 
         if isinstance(error, EngineError | OSError):
-            self.outlets.notices.put(Notice("warning", str(error)))
-            return
-        self.state = "failed"
+            if not quiet:
+                self.outlets.notices.put(Notice("warning", str(error)))
+            return str(error)
+        self._state = "failed"
         text = f"{what} failed: {type(error).__name__}: {error}"
         self.outlets.notices.put(Notice("error", text, traceback.format_exc()))
+        return text

@@ -61,6 +61,7 @@ class FakeBench:
         self.position = 1
         self.breakpoints: dict[int, BreakpointRow] = {}
         self.interrupted = 0
+        self.unsaved: int | None = None
         self.random = np.random.default_rng(0)
         self.arrays = {
             name: self.random.normal(size=shape).astype(np.float32) for name, _, shape in SHAPES
@@ -89,7 +90,7 @@ class FakeBench:
     def state(self) -> State:
         return "training" if self.training else "paused"
 
-    def handle(self, command: Command) -> None:
+    def handle(self, command: Command) -> object:
         self.commands.append(command)
         assert threading.get_ident() == self.thread
         name = command.name
@@ -107,18 +108,25 @@ class FakeBench:
             self.breakpoints[number] = BreakpointRow(number, layer, phase, when, hits, 0, True)
         elif name == "remove_breakpoint":
             del self.breakpoints[command.arguments[0]]
+        elif name == "settle":
+            self.training = False
+            return self.unsaved
         elif name == "fail":
             raise ZeroDivisionError("on purpose")
         elif name == "refuse":
             from engine.errors import StateError
 
             raise StateError("nothing to step back to")
+        return None
 
     def work(self) -> None:
         time.sleep(0.005)
         self.number += 1
         loss = 2.3 / (1 + self.number / 20)
         self.outlets.scalars.put(StepScalar(self.number, 0, self.number, loss, 64, 40, 5.0))
+
+    def rest(self) -> None:
+        pass
 
     def interrupt(self) -> None:
         self.interrupted += 1

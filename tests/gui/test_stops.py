@@ -324,7 +324,7 @@ def test_the_timeline_follows_batches_that_the_debugger_finishes(opened):
     assert len(steps) == 2
     assert curves.losses == losses  # what is recorded after the cursor stays
     app.worker.submit("train", 1, 0)
-    assert app.wait_until(lambda: curves.cuts == 1, 20)
+    assert app.wait_until(lambda: curves.revision == 1, 20)
     now(app)
     assert curves.steps == [0, 1, 2]
     assert curves.losses == losses  # made anew, it has the same bits
