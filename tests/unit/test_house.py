@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -152,3 +153,16 @@ def test_the_reference_stands_on_its_own():
     }
     assert "engine" not in imported
     assert "numpy" in imported
+
+
+def test_every_test_that_the_findings_name_exists() -> None:
+    text = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    path, missing = "", []
+    for name in re.findall(r"`([\w/]*\.py)?(::\w+)?`", text):
+        path = name[0] or path
+        file = ROOT / "tests" / path
+        if not path or not file.is_file():
+            missing.append(path)
+        elif name[1] and f"def {name[1][2:]}(" not in file.read_text(encoding="utf-8"):
+            missing.append(path + name[1])
+    assert not missing
