@@ -166,6 +166,27 @@ def test_training_goes_on_with_the_runs_own_loader(tmp_path: Path):
     run.fit(other, steps=1)
 
 
+def test_a_net_that_begins_anew_takes_the_same_pictures(bench: Any):
+    record = bench._open().scheduler.record
+    bench.handle(Command("fresh", (3,)))
+    scheduler = bench._open().scheduler
+    assert scheduler.record == record
+    assert bench._open().info.labels == record.classes
+    scheduler.fit(DataLoader(load_mnist_split("test").subset(32), batch_size=32), steps=1)
+    assert len(scheduler.record.chapters) == 1
+
+
+def test_an_old_net_for_digits_takes_photographs(tmp_path: Path):
+    net = Model([Flatten(), Dense(784, 10)], input_shape=(1, 28, 28), device="cpu")
+    bench = opened(save(net, tmp_path / "old.safetensors"))
+    pixels = np.rint(photo("shadow", 0) * 255).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    found = asked(bench, "open_image", str(tmp_path / "a.png"))
+    record = load(runs.bundled_run()).record
+    assert np.array_equal(found, record.picture(tmp_path / "a.png", (1, 28, 28)).x)
+    bench.close()
+
+
 def test_pasted_pictures_keep_what_is_transparent():
     image = QImage(4, 3, QImage.Format.Format_ARGB32)
     image.fill(0)
