@@ -127,7 +127,9 @@ class RunRecord:
         dataset = getattr(loader, "dataset", None)
         look = look_of(getattr(dataset, "x", None))
         chapter = Chapter(step, settings, described(chains), look)
-        chapters = (*self.chapters, chapter)
+        # A chapter that made no step yet was only meant to come: weights that begin anew.
+        before = tuple(one for one in self.chapters if one.first_step < step)
+        chapters = (*before, chapter)
         if len(chapters) > CHAPTERS_KEPT:
             chapters = (chapters[0], *chapters[-CHAPTERS_KEPT + 1 :])
         return RunRecord(chapters, chains)

@@ -36,6 +36,10 @@ BRIGHTEST = 1.5
 """Training sets with larger values do not hold brightness from 0 to 1."""
 
 
+class NotRecorded(DataError):
+    """A run does not say how its pictures are prepared, and it makes a difference."""
+
+
 class Preparation(StrEnum):
     """How pictures are brought to what a net takes."""
 
@@ -131,7 +135,7 @@ def prepare_picture(
     if pixels.values.shape == target:
         return Prepared(pixels.values, (found, "taken as it is"))
     if look is None and how is Preparation.auto and target == DIGIT:
-        raise DataError(
+        raise NotRecorded(
             f"{name}: expected {SIDE} x {SIDE} pixels, received {height} x {width}; how this run's "
             "pictures were prepared is not recorded: add --preparation digit if it reads digits "
             "as MNIST has them, else --preparation plain"

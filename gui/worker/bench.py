@@ -157,8 +157,17 @@ class EngineBench(SteppingCommands):
 
     def _take(self, picture: Path | Array, title: str) -> None:
         """Show a picture as the run takes it, and tell what was done to it."""
+        from engine.data.preparing import NotRecorded, Preparation
+
         desk = self._open()
-        ready = desk.scheduler.record.picture(picture, tuple(desk.info.input_shape), name=title)
+        record, shape = desk.scheduler.record, tuple(desk.info.input_shape)
+        try:
+            ready = record.picture(picture, shape, name=title)
+        except NotRecorded:
+            if not desk.info.can_train:
+                raise
+            # What the bundled digits fit is taken for a reader of digits, as for drawing.
+            ready = record.picture(picture, shape, Preparation.digit, title)
         self._show(sample_of_array(ready.x, title, "file"))
         self._outlets.answers.put(("stages", " → ".join(ready.steps)))
 

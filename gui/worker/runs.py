@@ -265,7 +265,9 @@ def fresh(scheduler: Scheduler, seed: int) -> Scheduler:
     for node in model.nodes:
         for name, first in node.layer.initial_state.items() if node.layer is not None else ():
             model.state[f"{node.name}.{name}"] = first
-    return NewScheduler(model, scheduler.loss, scheduler.optimizer)
+    made = NewScheduler(model, scheduler.loss, scheduler.optimizer)
+    made.record = scheduler.record  # other weights for the same classes and pictures
+    return made
 
 
 def training_loader(scheduler: Scheduler, train: Dataset) -> DataLoader:
