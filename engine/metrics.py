@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from engine import arguments
 from engine.errors import ConfigurationError, DataError, DtypeError, ShapeError
 from engine.typing import Array
 
@@ -90,9 +91,25 @@ class Tally:
         )
 
 
+def _arrays(scores: Any, labels: Any) -> tuple[Array, Array]:
+    """Return both as arrays of numbers."""
+    return (
+        arguments.array("scores", scores, "class scores, an array of numbers"),
+        arguments.array("labels", labels, "class numbers, an array"),
+    )
+
+
+def _label(ignore_index: Any) -> int | None:
+    """Return the label that is not judged, within the bounds that `CrossEntropyLoss` has."""
+    if ignore_index is None:
+        return None
+    return arguments.whole("ignore_index", ignore_index, -arguments.LARGEST)
+
+
 def _check(scores: Array, labels: Array, ignore_index: int | None) -> tuple[Array, Array, Array]:
     """Return scores, labels, and which of them are to be judged."""
-    scores, labels = np.asarray(scores), np.asarray(labels)
+    scores, labels = _arrays(scores, labels)
+    ignore_index = _label(ignore_index)
     if scores.ndim != 2 or labels.ndim != 1 or len(scores) != len(labels):
         raise ShapeError(
             "expected scores (n, classes) and labels (n,), "
@@ -103,6 +120,8 @@ def _check(scores: Array, labels: Array, ignore_index: int | None) -> tuple[Arra
     if labels.dtype.kind not in "iu":
         raise DtypeError(f"expected labels that are class numbers (int64), received {labels.dtype}")
     classes = scores.shape[1]
+    if not classes:
+        raise ShapeError("expected scores of at least one class, received none")
     kept = np.ones(len(labels), np.bool_) if ignore_index is None else labels != ignore_index
     bad = kept & ((labels < 0) | (labels >= classes))
     if bad.any():
@@ -130,7 +149,15 @@ def predictions(scores: Array) -> Array:
     """Return the class with the largest score of each row, int64; -1 for a row with NaN.
 
     NumPy's argmax would call a row of NaN class 0 and make a broken net look right there.
+
+    Raises
+    ------
+    DtypeError, ShapeError
+        If the scores are no array (n, classes) of numbers.
     """
+    scores = arguments.array("scores", scores, "class scores, an array of numbers")
+    if scores.ndim != 2 or not scores.shape[1]:
+        raise ShapeError(f"expected scores (n, classes), received shape {scores.shape}")
     return np.where(np.isnan(scores).any(1), -1, scores.argmax(1))
 
 
@@ -150,8 +177,16 @@ def judge(scores: Array, labels: Array, ignore_index: int | None = IGNORED) -> T
     ------
     DataError
         If a label is neither a class nor the one to ignore.
+    DtypeError, ShapeError
+        If scores and labels are no arrays of numbers with one length.
     """
-    scores, labels = np.asarray(scores), np.asarray(labels)
+    scores, labels = _arrays(scores, labels)
+    ignore_index = _label(ignore_index)
+    if not scores.ndim or scores.shape[:1] != labels.shape[:1]:
+        raise ShapeError(
+            "expected scores and labels with one first axis of samples, received "
+            f"{scores.shape} and {labels.shape}"
+        )
     if not len(scores):
         return Tally()
     nan = np.isnan(scores).any(axis=tuple(range(1, scores.ndim)))
@@ -197,8 +232,8 @@ def top_k_accuracy(
         If k is not between 1 and the number of classes.
     """
     scores, labels = _judged(scores, labels, ignore_index)
-    if not 1 <= k <= scores.shape[1]:
-        raise ConfigurationError(f"k: expected 1 to {scores.shape[1]} (the classes), received {k}")
+    if not arguments.is_whole(k) or not 1 <= k <= scores.shape[1]:
+        raise arguments.refusal("k", f"a whole number from 1 to {scores.shape[1]}, the classes", k)
     own = np.take_along_axis(scores, labels[:, None].astype(np.int64), 1)
     first = np.arange(scores.shape[1]) < labels[:, None]
     better = (scores > own) | ((scores == own) & first)
@@ -336,33 +371,34 @@ def per_class(
     names : sequence of str, optional
         One for each class; their numbers by default.
     zero_division : float
-        What a figure of nothing is: the precision of a class that was never predicted, the recall
-        of one that is no label, the F1 of one that is neither. NaN tells them from a true 0.
+        What a figure of nothing is, from 0 to 1 or NaN: the precision of a class that was never
+        predicted, the recall of one that is no label, the F1 of one that is neither. NaN tells
+        them from a true 0.
 
     Raises
     ------
     ConfigurationError
-        If there are not as many names as classes.
+        If there are not as many names as classes, or `zero_division` is no such share.
     DataError
         If a label is no class, or none is to be judged.
     """
     tally = judge(scores, labels, ignore_index)
     scores, labels = _judged(scores, labels, ignore_index)
     classes, predicted = scores.shape[1], predictions(scores)
-    if names is not None and len(names) != classes:
-        raise ConfigurationError(f"names: expected {classes}, one a class, received {len(names)}")
+    called = tuple(map(str, range(classes))) if names is None else _names(names, classes)
+    nothing = _share_of_nothing(zero_division)
 
     def count(which: Array) -> Array:
         return np.bincount(which.astype(np.int64), minlength=classes)
 
     def share(part: Array, whole: Array) -> Array:
-        out = np.full(classes, zero_division, np.float64)
+        out = np.full(classes, nothing, np.float64)
         return np.divide(part, whole, out=out, where=whole > 0)
 
     support, guessed = count(labels), count(predicted[predicted >= 0])
     right = count(labels[predicted == labels])
     return ClassReport(
-        names=tuple(map(str, range(classes) if names is None else names)),
+        names=called,
         support=support,
         predicted=guessed,
         right=right,
@@ -371,3 +407,20 @@ def per_class(
         f1=share(2 * right, guessed + support),
         tally=tally,
     )
+
+
+def _names(names: Any, classes: int) -> tuple[str, ...]:
+    """Return one name a class; whole numbers are names too."""
+    given = arguments.ordered("names", names, "a sequence of names")
+    if len(given) != classes:
+        raise ConfigurationError(f"names: expected {classes}, one a class, received {len(given)}")
+    for place, name in enumerate(given):
+        if not isinstance(name, str):
+            arguments.whole(f"names[{place}]", name)
+    return tuple(map(str, given))
+
+
+def _share_of_nothing(value: Any) -> float:
+    if arguments.is_number(value) and value != value:
+        return float("nan")
+    return arguments.number("zero_division", value, least=0, most=1)

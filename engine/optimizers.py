@@ -56,8 +56,9 @@ class Optimizer(Configurable):
         Raises
         ------
         ConfigurationError
-            If a schedule of the user's own gives no rate.
+            If `step` is none, or a schedule of the user's own gives no rate.
         """
+        step = arguments.whole(f"{type(self).__name__} step", step, 0, arguments.MOST_STEPS)
         schedule = self.learning_rate
         if not isinstance(schedule, Schedule):
             return schedule

@@ -1,4 +1,4 @@
-"""Calls that run something: models, training, sessions, data, files; see `tests/calls.py`."""
+"""Calls that run something: models, training, sessions, files, metrics; see `tests/calls.py`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from engine import Input, Model, Scheduler, save
 from engine.data import DataLoader, Dataset
-from engine.data.transforms import Normalize, RandomCrop, RandomHorizontalFlip
 from engine.debug import Breakpoint, Session
 from engine.layers import BatchNorm2d, Conv2d, Dense, Flatten, ReLU
 from engine.losses import CrossEntropyLoss, MSELoss
 from engine.optimizers import SGD
 from engine.zoo import BUILDERS, builder, digits_cnn
-from tests.calls import FLAG, LABELS, NUMPY, OPTIONAL, SCORES, Call, arg, number, of, on, rng, size
+from tests.calls import (
+    FLAG,
+    LABELS,
+    NUMPY,
+    OPTIONAL,
+    SCORES,
+    SHARE,
+    Call,
+    arg,
+    number,
+    of,
+    on,
+    size,
+)
 
 # -- things that calls need -----------------------------------------------------------------------
 
@@ -335,121 +346,9 @@ DEBUG = dict(
 
 MISSING = ("there is no such", "cannot be read", "cannot be written")
 """How an error speaks of a path that is a path, but of nothing."""
-WHICH = arg([0, 1], *NUMPY)
-DRAWING = {"image": arg(lambda: images()[0]), "generator": arg(rng)}
-PIXELS = arg(None, OPTIONAL)
 
-
-@functools.cache
-def files() -> dict[str, Path]:
-    """Return one right file of every kind that is read."""
-    made = {name: inside(name) for name in ("a.bin", "a.csv", "a.idx", "a.png", "a.npy", "a.npz")}
-    made["a.bin"].write_bytes(bytes(3073))
-    made["a.csv"].write_text("1,2,0\n3,4,1\n", encoding="utf-8")
-    made["a.idx"].write_bytes(b"\0\0\x08\x03" + b"\0\0\0\2" * 3 + bytes(8))
-    made["l.idx"] = inside("l.idx")
-    made["l.idx"].write_bytes(b"\0\0\x08\x01\0\0\0\2\0\1")
-    Image.new("L", (8, 8)).save(made["a.png"])
-    np.save(made["a.npy"], np.zeros(3))
-    np.savez(made["a.npz"], x=np.zeros(3))
-    made["folder"] = inside("folder")
-    for name in ("one", "two"):
-        (made["folder"] / name).mkdir(parents=True)
-        Image.new("L", (8, 8)).save(made["folder"] / name / "a.png")
-    return made
-
-
-def path(name: str) -> Any:
-    return arg(lambda: files()[name], words=MISSING)
-
-
-DATA = dict(
+FILES = dict(
     [
-        of(
-            "engine.data.Dataset",
-            x=arg(images),
-            y=arg(LABELS),
-            classes=arg(("a", "b", "c"), OPTIONAL, "five"),
-            name=arg("it", "text", "no text", "two lines", "zero byte", "long text"),
-        ),
-        on("engine.data.Dataset.subset", dataset, which=WHICH),
-        on("engine.data.Dataset.__getitem__", dataset, key=arg(0, *NUMPY, "-1", "[]")),
-        of(
-            "engine.data.DataLoader",
-            dataset=arg(dataset),
-            batch_size=size(2),
-            shuffle=FLAG,
-            drop_last=FLAG,
-            seed=SEED,
-            transform=arg((), "[]", "()", "function"),
-        ),
-        on("engine.data.DataLoader.batches", loader, epoch=size(1, "0"), start=size(1, "0")),
-        on("engine.data.DataLoader.epoch_order", loader, epoch=size(1, "0")),
-        on("engine.data.DataLoader.batch_indices", loader, epoch=size(1, "0"), number=arg(1, "0")),
-        on("engine.data.DataLoader.batch", loader, epoch=size(1, "0"), number=arg(1, "0")),
-        on(
-            "engine.data.DataLoader.from_config",
-            loader,
-            dataset=arg(dataset),
-            config=arg(lambda: loader().config()),
-        ),
-        of("engine.data.load_mnist_split", split=arg("test")),
-        of(
-            "engine.data.load_idx",
-            images=path("a.idx"),
-            labels=path("l.idx"),
-            classes=arg(("a", "b"), OPTIONAL, "five"),
-        ),
-        of(
-            "engine.data.transforms.RandomCrop",
-            size=size(3),
-            padding=size(1, "0"),
-            fill=number(0.1, "np 2", "np 0.5", "3.5", "0", "-1", HUGE),
-        ),
-        of("engine.data.transforms.RandomHorizontalFlip", p=number(0.5, "np 0.5", "0")),
-        of(
-            "engine.data.transforms.Normalize",
-            mean=number(0.5, "np 2", "np 0.5", "3.5", "0", "-1", HUGE, "five"),
-            std=number(0.5, "np 2", "np 0.5", "3.5", HUGE, "five"),
-        ),
-        on("engine.data.transforms.RandomCrop.__call__", lambda: RandomCrop(3), **DRAWING),
-        on(
-            "engine.data.transforms.RandomHorizontalFlip.__call__",
-            RandomHorizontalFlip,
-            **DRAWING,
-        ),
-        on("engine.data.transforms.Normalize.__call__", lambda: Normalize(0.5, 0.5), **DRAWING),
-        of("engine.data.transforms.to_config", transform=arg(RandomHorizontalFlip, "function")),
-        of("engine.data.transforms.from_config", config=arg({"name": "RandomHorizontalFlip"})),
-        of(
-            "engine.data.readers.read_cifar",
-            path=path("a.bin"),
-            variant=arg("cifar10", OPTIONAL),
-            coarse=FLAG,
-        ),
-        of(
-            "engine.data.readers.read_csv",
-            path=path("a.csv"),
-            label=arg(-1, "-1", "0", *NUMPY),
-            shape=arg(None, OPTIONAL),
-            delimiter=arg(",", OPTIONAL),
-            header=arg(False, OPTIONAL),
-        ),
-        of("engine.data.readers.read_idx", path=path("a.idx")),
-        of("engine.data.readers.read_npy", path=path("a.npy")),
-        of("engine.data.readers.read_npz", path=path("a.npz")),
-        of(
-            "engine.data.readers.read_image",
-            path=path("a.png"),
-            channels=arg(1, OPTIONAL),
-            size=arg(None, OPTIONAL),
-        ),
-        of(
-            "engine.data.readers.read_image_folder",
-            path=path("folder"),
-            size=arg(None, OPTIONAL),
-            channels=arg(1, OPTIONAL),
-        ),
         of(
             "engine.io.save",
             run=arg(fresh_model),
@@ -471,13 +370,24 @@ DATA = dict(
     ]
 )
 
-METRIC = {"scores": arg(SCORES), "labels": arg(LABELS)}
+METRIC = {
+    "scores": arg(SCORES),
+    "labels": arg(LABELS),
+    "ignore_index": arg(-100, OPTIONAL, "-1", "0", *NUMPY),
+}
 METRICS = dict(
     [
         of("engine.metrics.predictions", scores=arg(SCORES)),
+        of("engine.metrics.judge", **METRIC),
         of("engine.metrics.accuracy", **METRIC),
         of("engine.metrics.top_k_accuracy", **METRIC, k=size(2)),
         of("engine.metrics.confusion_matrix", **METRIC),
+        of(
+            "engine.metrics.per_class",
+            **METRIC,
+            names=arg(("a", "b", "c"), OPTIONAL),
+            zero_division=number(0.5, "nan", *SHARE),
+        ),
     ]
 )
-RUNNING = MODELS | TRAINING | DEBUG | DATA | METRICS
+RUNNING = MODELS | TRAINING | DEBUG | FILES | METRICS

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from engine import arguments
 from engine.data import parts
-from engine.errors import ConfigurationError, DataError, DtypeError, ShapeError
+from engine.errors import (
+    LONGEST,
+    ConfigurationError,
+    DataError,
+    DtypeError,
+    ShapeError,
+    shown,
+)
 from engine.typing import Array
 
 
@@ -23,8 +32,8 @@ def gathered(values: Any, name: str, check: Callable[[Any, str], Array]) -> Any:
         wrong = [key for key in values if not isinstance(key, str) or not key]
         if wrong:
             raise ConfigurationError(
-                f"dataset: expected {name} by names, received the key {wrong[0]!r}; use the names "
-                "of the model's inputs or outputs, or a tuple in their order"
+                f"dataset: expected {name} by names, received the key {shown(wrong[0])}; use the "
+                "names of the model's inputs or outputs, or a tuple in their order"
             )
         return {
             key: _frozen(check(array, parts.called(name, key))) for key, array in values.items()
@@ -65,13 +74,14 @@ def _frozen(array: Array) -> Array:
 def _as_array(values: npt.ArrayLike, name: str) -> Array:
     try:
         array = np.asarray(values)
-    except ValueError as error:  # lists of unequal lengths
+    except Exception as error:  # lists of unequal lengths, or another library's own reasons
+        reason = " ".join(str(error).split())[:LONGEST]
         raise ShapeError(
-            f"dataset: {name} is no array of one shape ({error}); pad or crop the samples first"
-        ) from error
+            f"dataset: {name} is no array of one shape ({reason}); pad or crop the samples first"
+        ) from None
     if array.ndim == 0:
         raise ShapeError(
-            f"dataset: expected {name} with a first axis of samples, received {array!r}"
+            f"dataset: expected {name} with a first axis of samples, received {shown(values)}"
         )
     if not len(array):
         raise DataError(f"dataset: {name} is empty; at least one sample is needed")
@@ -118,22 +128,59 @@ def _native(array: Array, dtype: type[np.generic]) -> Array:
     return np.ascontiguousarray(array, dtype=dtype)
 
 
-def checked_classes(classes: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return the names of classes, which must differ."""
-    if classes is None:
-        return None
+def class_names(where: str, classes: Any) -> tuple[str, ...]:
+    """Return the names of classes, which must differ.
+
+    Names are texts or whole numbers. A set of them is refused as it has no order, and the order is
+    what numbers the classes.
+    """
     if isinstance(classes, str):
         raise ConfigurationError(
-            f"dataset: expected classes as one name for each class, received {classes!r} alone"
+            f"{where}: expected classes as one name for each class, received {shown(classes)} alone"
         )
-    names = tuple(str(name) for name in classes)
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    expected = "classes as one distinct name for each class, in their order"
+    given = arguments.ordered(where, classes, expected)
+    for place, name in enumerate(given):
+        if not isinstance(name, str) and not _is_number_of_class(name):
+            raise arguments.refusal(f"{where} classes[{place}]", "a name", name)
+    names = tuple(map(str, given))
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated or not names:
-        raise ConfigurationError(
-            f"dataset: expected one distinct name for each class, received {list(classes)!r}"
-            + (f"; {', '.join(repeated)} appears more than once" if repeated else "")
-        )
+        advice = f"{shown(parts.listed(repeated))} more than once" if repeated else ""
+        raise arguments.refusal(where, expected, classes, advice)
     return names
+
+
+def _is_number_of_class(name: object) -> bool:
+    return arguments.is_whole(name) and abs(int(name)) <= arguments.LARGEST
+
+
+def sentences(where: str, notes: Any) -> tuple[str, ...]:
+    """Return notes, one sentence each."""
+    given = arguments.ordered(where, notes, "a list of sentences")
+    return tuple(
+        arguments.text(f"{where}[{place}]", note, "a sentence") for place, note in enumerate(given)
+    )
+
+
+def sample_numbers(which: Any) -> Array | None:
+    """Return numbers (or truth values) given in order as an array; None if they are no such."""
+    is_array = isinstance(which, np.ndarray)
+    if not arguments.is_sequence(which):
+        return None
+    if (
+        isinstance(which, (list, tuple))
+        and len(kinds := set(map(type, which))) > 1
+        and bool in kinds
+    ):
+        return None  # NumPy would take True among numbers for sample 1
+    try:
+        numbers = np.asarray(which)
+    except Exception:  # lists within the list, or another library's own reasons
+        return None
+    if not is_array and not numbers.size:
+        numbers = numbers.astype(np.int64)  # to NumPy a list of nothing is one of floats
+    return numbers if numbers.ndim == 1 and numbers.dtype.kind in "iub" else None
 
 
 def check_labels(y: Array, classes: tuple[str, ...]) -> None:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import operator
 from collections.abc import Iterator, Sequence
-from typing import Any, SupportsIndex
+from typing import Any
 
 import numpy as np
 
+from engine import arguments
 from engine.config import Sealed
 from engine.data import parts, splitting
 from engine.data.checking import (
     check_labels,
     check_lengths,
-    checked_classes,
     checked_samples,
     checked_targets,
+    class_names,
     gathered,
+    sample_numbers,
+    sentences,
 )
 from engine.data.describing import Description, describe
-from engine.errors import ConfigurationError, DataError
+from engine.errors import ConfigurationError, DataError, shown
 from engine.typing import Array
 
 DIGEST_BYTES = 16
@@ -45,8 +47,8 @@ class Dataset(Sealed):
     y : array, shape (n, ...), or tuple or dict of arrays
         Integers (class numbers, stored as int64) or floats (probabilities, values to predict).
     classes : sequence of str, optional
-        The name of each class number of the one target. If given, labels of shape (n,) must lie
-        in its range.
+        The name (a text or a whole number) of each class number of the one target. If given,
+        labels of shape (n,) must lie in its range.
     name : str, optional
         Shown to the reader, for example ``"mnist test"``.
     notes : sequence of str
@@ -66,7 +68,8 @@ class Dataset(Sealed):
     DataError
         If there is no sample, or a label has no class.
     ConfigurationError
-        If two classes bear the same name, or there are several targets for the names.
+        If two classes bear the same name, there are several targets for the names, or a name or
+        note is no text.
     """
 
     def __init__(
@@ -80,9 +83,9 @@ class Dataset(Sealed):
     ) -> None:
         self._x = gathered(x, "x", checked_samples)
         self._y = gathered(y, "y", checked_targets)
-        self.classes = checked_classes(classes)
-        self.name = name
-        self.notes = tuple(notes)
+        self.classes = None if classes is None else class_names("dataset", classes)
+        self.name = arguments.text("dataset name", name)
+        self.notes = sentences("dataset notes", notes)
         self._fingerprint: str | None = None
         check_lengths(self._x, self._y)
         if self.classes is not None:
@@ -127,17 +130,40 @@ class Dataset(Sealed):
         return len(self.inputs[0])
 
     def __getitem__(self, key: Any) -> tuple[Any, Any]:
-        """Return ``(x[key], y[key])`` for one number, a slice, or an array of numbers."""
+        """Return ``(x[key], y[key])`` for one number, a slice, or a list or array of numbers.
+
+        An array of truth values, one for each sample, takes those that are True.
+
+        Raises
+        ------
+        DataError
+            If the key is something else, or there is no such sample.
+        """
+        place = self._place(key)
         try:
-            return (
-                parts.mapped(lambda array: array[key], self._x),
-                parts.mapped(lambda array: array[key], self._y),
-            )
-        except IndexError as error:
-            raise DataError(
-                f"dataset: no sample {key!r} among {len(self)}; the numbers run from 0 to "
-                f"{len(self) - 1}"
-            ) from error
+            if place is not None:
+                return (
+                    parts.mapped(lambda array: array[place], self._x),
+                    parts.mapped(lambda array: array[place], self._y),
+                )
+        except IndexError:
+            pass
+        raise DataError(
+            f"dataset: the key {shown(key)} is no sample, slice or list of samples; the numbers "
+            f"run from 0 to {len(self) - 1}"
+        )
+
+    def _place(self, key: Any) -> Any:
+        """Return what selects whole samples in an array; None for what would do anything else."""
+        if arguments.is_whole(key):
+            return int(key)
+        if isinstance(key, slice):
+            bounds = [one for one in (key.start, key.stop, key.step) if one is not None]
+            return key if all(map(arguments.is_whole, bounds)) and key.step != 0 else None
+        # To NumPy a tuple is a place on several axes.
+        numbers = None if isinstance(key, tuple) else sample_numbers(key)
+        is_mask = numbers is not None and numbers.dtype.kind == "b"
+        return None if is_mask and len(key) != len(self) else numbers
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         return (self[number] for number in range(len(self)))
@@ -146,7 +172,7 @@ class Dataset(Sealed):
         label = f"{self.name!r}, " if self.name else ""
         return f"Dataset({label}x {_described(self._x)}, y {_described(self._y)})"
 
-    def subset(self, which: SupportsIndex | Sequence[int] | Array) -> Dataset:
+    def subset(self, which: int | Sequence[int] | Array) -> Dataset:
         """Return a smaller set.
 
         Parameters
@@ -194,7 +220,7 @@ class Dataset(Sealed):
             If there are too few samples.
         """
         sizes = splitting.sizes(shares, len(self))
-        if not stratified:
+        if not arguments.flag("split stratified", stratified):
             chosen, notes = splitting.at_random(sizes, seed), splitting.NO_NOTES
         else:
             labels = [y for y in self.targets if y.ndim == 1 and y.dtype == np.int64]
@@ -208,7 +234,8 @@ class Dataset(Sealed):
 
     def with_notes(self, *notes: str) -> Dataset:
         """Return the same set with more `notes`."""
-        return self._with(self.x, self.y, notes) if notes else self
+        more = sentences("with_notes notes", notes)
+        return self._with(self.x, self.y, more) if more else self
 
     def with_classes(self, classes: Sequence[str]) -> Dataset:
         """Return the same samples with their labels numbered in the order of other names.
@@ -221,7 +248,7 @@ class Dataset(Sealed):
         Raises
         ------
         ConfigurationError
-            If this set has no names of classes.
+            If this set has no names of classes, or two of the others are alike.
         DataError
             If a class that occurs here is none of them.
         """
@@ -229,7 +256,7 @@ class Dataset(Sealed):
             raise ConfigurationError(
                 "with_classes: this set has no names of classes to go by; give Dataset its classes"
             )
-        labels, names = self.targets[0], tuple(classes)
+        labels, names = self.targets[0], class_names("with_classes", classes)
         places = {name: number for number, name in enumerate(names)}
         used = [self.classes[label] for label in np.unique(labels) if label >= 0]
         unknown = [name for name in used if name not in places]
@@ -257,25 +284,25 @@ class Dataset(Sealed):
         """
         return describe(self)
 
-    def _indices(self, which: SupportsIndex | Sequence[int] | Array) -> slice | Array:
-        if isinstance(which, SupportsIndex) and not isinstance(which, np.ndarray):
-            count = operator.index(which)
-            if not 1 <= count <= len(self):
+    def _indices(self, which: int | Sequence[int] | Array) -> slice | Array:
+        if arguments.is_whole(which):
+            if not 1 <= which <= len(self):
                 raise DataError(
-                    f"subset: expected a number of samples from 1 to {len(self)}, received {count}"
+                    f"subset: expected which as a number of samples from 1 to {len(self)}, "
+                    f"received {shown(which)}"
                 )
-            return slice(count)
-        indices = np.asarray(which)
-        if indices.ndim != 1 or indices.dtype.kind not in "iu" or not indices.size:
+            return slice(int(which))
+        indices = sample_numbers(which)
+        if indices is None or indices.dtype.kind == "b" or not indices.size:
             raise DataError(
-                "subset: expected a number of samples or a list of sample numbers, received "
-                f"{indices.dtype} of shape {indices.shape}"
+                "subset: expected which as a number of samples or a list of sample numbers, "
+                f"received {shown(which)}"
             )
         low, high = int(indices.min()), int(indices.max())
         if low < 0 or high >= len(self):
             raise DataError(
-                f"subset: no sample {low if low < 0 else high}; the numbers run from 0 to "
-                f"{len(self) - 1}"
+                f"subset: which names sample {low if low < 0 else high}, and the numbers run from "
+                f"0 to {len(self) - 1}"
             )
         return indices
 

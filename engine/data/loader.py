@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, SupportsIndex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from engine import arguments
 from engine.config import Sealed
-from engine.data import parts, transforms
+from engine.data import fitting, parts, transforms
 from engine.data.dataset import Dataset
-from engine.errors import ConfigurationError, DataError, ShapeError, UnknownName
+from engine.errors import ConfigurationError, DataError, ShapeError, UnknownName, shown
 from engine.random import Streams, check_seed, generator
 from engine.typing import Array
 
@@ -46,7 +46,7 @@ class DataLoader(Sealed):
     Attributes
     ----------
     epoch : int
-        The epoch that the next iteration yields, from 0.
+        The epoch that the next iteration yields, from 0; it can be assigned.
     transform : tuple of callables, or dict of such tuples
 
     Raises
@@ -66,15 +66,10 @@ class DataLoader(Sealed):
         seed: int = 0,
         transform: Transform | Sequence[Transform] | Mapping[Any, Any] = (),
     ) -> None:
-        if not isinstance(dataset, Dataset):
-            raise ConfigurationError(
-                f"DataLoader: expected a Dataset, received {type(dataset).__name__}; "
-                "make one with Dataset(x, y)"
-            )
-        self.dataset = dataset
-        self.batch_size = _at_least(1, batch_size, "batch_size")
-        self.shuffle = bool(shuffle)
-        self.drop_last = bool(drop_last)
+        self.dataset = _checked_dataset("DataLoader", dataset)
+        self.batch_size = _whole("batch_size", batch_size, 1, arguments.LARGEST)
+        self.shuffle = arguments.flag("DataLoader shuffle", shuffle)
+        self.drop_last = arguments.flag("DataLoader drop_last", drop_last)
         self.seed = check_seed(seed)
         self._chains = _chains(transform, dataset.x)
         self.epoch = 0
@@ -85,6 +80,15 @@ class DataLoader(Sealed):
                 "samples; use a smaller batch_size"
             )
         self.seal()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the next iteration yields, from 0."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, value: int) -> None:
+        self._epoch = _whole("epoch", value)
 
     @property
     def transform(self) -> Any:
@@ -140,20 +144,21 @@ class DataLoader(Sealed):
         )
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Any, Any]]:
-        """Yield the batches of one epoch from number `start` on; `self.epoch` stays as it is.
+        """Return the batches of one epoch from number `start` on; `self.epoch` stays as it is.
 
         Parameters
         ----------
         epoch, start : int
-            Both from 0.
+            Both from 0. From the number of batches on there are none left.
 
         Yields
         ------
         x, y : array
             As `batch`.
         """
-        for number in range(start, len(self)):
-            yield self.batch(epoch, number)
+        epoch = _whole("epoch", epoch)
+        start = _whole("start", start, most=len(self))
+        return (self.batch(epoch, number) for number in range(start, len(self)))
 
     def epoch_order(self, epoch: int) -> Array:
         """Return the order in which an epoch visits the samples.
@@ -168,7 +173,7 @@ class DataLoader(Sealed):
         int64 array, shape (len(dataset),), read-only
             Sample numbers. With `drop_last` the end of it is not used.
         """
-        epoch = _at_least(0, epoch, "epoch")
+        epoch = _whole("epoch", epoch)
         # One tuple, read once and replaced as a whole: several threads may ask at the same time.
         remembered = self._order
         if remembered is not None and remembered[0] == epoch:
@@ -195,11 +200,11 @@ class DataLoader(Sealed):
         -------
         int64 array, shape (samples,), read-only
         """
-        number = _at_least(0, number, "batch number")
+        number = _whole("batch number", number)
         if number >= len(self):
             raise DataError(
-                f"DataLoader: no batch {number}; an epoch has {len(self)} batches, numbered from "
-                f"0 to {len(self) - 1}"
+                f"DataLoader: no batch number {number}; an epoch has {len(self)} batches, numbered "
+                f"from 0 to {len(self) - 1}"
             )
         start = number * self.batch_size
         return self.epoch_order(epoch)[start : start + self.batch_size]
@@ -223,6 +228,8 @@ class DataLoader(Sealed):
             If the epoch has no such batch.
         ShapeError
             If a transform gives samples of different shapes.
+        DtypeError
+            If it gives no numbers, or numbers that the data set's dtype has no place for.
         """
         indices = self.batch_indices(epoch, number)
         x, y = self.dataset[indices]
@@ -249,14 +256,15 @@ class DataLoader(Sealed):
             sample, stream = samples[place], streams.at(index)
             for transform in chain:
                 sample = transform(sample, stream)
+            result = fitting.checked_result(f"DataLoader: sample {index}", sample, samples.dtype)
             if results is None:
-                results = np.empty((len(samples), *np.shape(sample)), samples.dtype)
-            if np.shape(sample) != results.shape[1:]:
+                results = np.empty((len(samples), *result.shape), samples.dtype)
+            if result.shape != results.shape[1:]:
                 raise ShapeError(
-                    f"DataLoader: the transforms gave sample {index} shape {np.shape(sample)}, but "
+                    f"DataLoader: the transforms gave sample {index} shape {result.shape}, but "
                     f"the others of its batch {results.shape[1:]}; a batch needs one shape"
                 )
-            results[place] = sample
+            results[place] = result
         return samples if results is None else results
 
     def config(self) -> dict[str, Any]:
@@ -289,7 +297,7 @@ class DataLoader(Sealed):
         return {str(key): entries for key, entries in lists.items()}  # JSON has no other keys
 
     @classmethod
-    def from_config(cls, dataset: Dataset, config: dict[str, Any]) -> DataLoader:
+    def from_config(cls, dataset: Dataset, config: Mapping[str, Any]) -> DataLoader:
         """Build the loader that `config` describes.
 
         Parameters
@@ -312,42 +320,57 @@ class DataLoader(Sealed):
             If the settings are incomplete, or contain a transform that is not one of
             `engine.data.transforms`.
         """
+        where = "DataLoader.from_config config"
+        expected = "the dict that a loader's config() gives"
+        arguments.instance(where, config, Mapping, expected)
+        dataset = _checked_dataset("DataLoader.from_config", dataset)
         try:
             settings = {
                 name: config[name] for name in ("batch_size", "shuffle", "drop_last", "seed")
             }
-            expected, descriptions = config["fingerprint"], config["transform"]
+            fingerprint, descriptions = config["fingerprint"], config["transform"]
         except KeyError as error:
             raise ConfigurationError(
-                f"DataLoader: the settings lack {error.args[0]!r}; there are: {', '.join(config)}"
+                f"{where}: the settings lack {error.args[0]!r}; there are: "
+                f"{parts.listed(list(config)) or 'none'}"
             ) from error
-        if dataset.fingerprint() != expected:
+        if dataset.fingerprint() != fingerprint:
             raise DataError(
-                f"DataLoader: the settings were made for other data (fingerprint {expected}, "
-                f"received {dataset.fingerprint()}); load the data the run was made with"
+                f"DataLoader: the settings were made for other data (fingerprint "
+                f"{shown(fingerprint)}, received {dataset.fingerprint()}); load the data the run "
+                "was made with"
             )
+
+        def chain(entries: Any) -> list[Transform]:
+            given = arguments.ordered(f"{where}['transform']", entries, "a list of transforms")
+            return [transforms.from_config(entry) for entry in given]
+
         if not isinstance(descriptions, Mapping):
-            chain = [transforms.from_config(entry) for entry in descriptions]
-            return cls(dataset, **settings, transform=chain)
+            return cls(dataset, **settings, transform=chain(descriptions))
         names = {str(key): key for key in parts.keys(dataset.x)}
-        chains = {
-            names.get(key, key): [transforms.from_config(entry) for entry in entries]
-            for key, entries in descriptions.items()
-        }
+        chains = {names.get(key, key): chain(entries) for key, entries in descriptions.items()}
         return cls(dataset, **settings, transform=chains)
 
 
-def _at_least(lowest: int, value: SupportsIndex, name: str) -> int:
-    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+def _checked_dataset(where: str, dataset: Any) -> Dataset:
+    if not isinstance(dataset, Dataset):
         raise ConfigurationError(
-            f"DataLoader: expected {name} as a whole number, received {value!r}"
+            f"{where} dataset: expected a Dataset, received {type(dataset).__name__}; "
+            "make one with Dataset(x, y)"
         )
-    number = operator.index(value)
-    if number < lowest:
-        raise ConfigurationError(
-            f"DataLoader: expected {name} of at least {lowest}, received {number}"
-        )
-    return number
+    return dataset
+
+
+def _whole(name: str, value: Any, least: int = 0, most: int = arguments.MOST_STEPS) -> int:
+    if not arguments.is_whole(value):
+        expected = "as a whole number"
+    elif value < least:
+        expected = f"of at least {least}"
+    elif value > most:
+        expected = f"of at most {most}"
+    else:
+        return int(value)
+    raise arguments.refusal("DataLoader", f"{name} {expected}", value)
 
 
 def _chains(
@@ -356,7 +379,7 @@ def _chains(
     """Return the transforms of each input, by its name or number; None is the only one."""
     names = parts.keys(x)
     if not isinstance(transform, Mapping):
-        chain = _checked_transforms(transform)
+        chain = fitting.checked_chain("DataLoader", transform)
         if chain and len(names) > 1:
             raise ConfigurationError(
                 f"DataLoader: the dataset has {len(names)} inputs, so each transform needs to know "
@@ -371,16 +394,4 @@ def _chains(
     for name in transform:
         if name not in names:
             raise UnknownName("input of the dataset", name, map(str, names))
-    return {name: _checked_transforms(chain) for name, chain in transform.items()}
-
-
-def _checked_transforms(transform: Any) -> Chain:
-    is_list = isinstance(transform, Iterable) and not callable(transform)
-    chain: tuple[Any, ...] = tuple(transform) if is_list else (transform,)
-    for entry in chain:
-        if not callable(entry):
-            raise ConfigurationError(
-                "DataLoader: expected transforms as transform(image, generator), received "
-                f"{entry!r}"
-            )
-    return chain
+    return {name: fitting.checked_chain("DataLoader", chain) for name, chain in transform.items()}

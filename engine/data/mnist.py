@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from importlib.resources.abc import Traversable
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from engine import arguments
 from engine.data import bundled
 from engine.data.dataset import Dataset
 from engine.data.readers import read_idx
 from engine.data.readers.files import as_path
 from engine.data.readers.idx import parse_idx
-from engine.errors import ConfigurationError, FormatError
+from engine.errors import ConfigurationError, DataError, FormatError, shown
 from engine.typing import Array
 
 Split = Literal["train", "test"]
@@ -72,7 +73,13 @@ def load_mnist_split(split: Split) -> Dataset:
     -------
     Dataset
         As `load_mnist`.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such half.
     """
+    arguments.choice("load_mnist_split split", split, FILES)
     folder = bundled.entry("mnist")
     images = _bundled_idx(folder / f"{FILES[split]}-images-idx3-ubyte.gz")
     labels = _bundled_idx(folder / f"{FILES[split]}-labels-idx1-ubyte.gz")
@@ -119,16 +126,20 @@ def load_idx(
     DataError, FormatError, ShapeError
         Whatever `read_idx` and `Dataset` find wrong.
     ConfigurationError
-        If there is no such column.
+        If there is no such column, or a setting is none.
     """
-    pictures, numbers = read_idx(images), read_idx(labels)
+    column = _optional_whole("load_idx column", column)
+    first_label = _optional_whole("load_idx first_label", first_label)
+    if transposed is not None:
+        transposed = arguments.flag("load_idx transposed", transposed)
+    place, labels = as_path(images, "load_idx images"), as_path(labels, "load_idx labels")
+    pictures, numbers = read_idx(place), read_idx(labels)
     if pictures.dtype != np.uint8 or pictures.ndim not in (3, 4):
         raise FormatError(
-            f"{images}: expected images of unsigned bytes (n, h, w), received {pictures.dtype} of "
+            f"{place}: expected images of unsigned bytes (n, h, w), received {pictures.dtype} of "
             f"shape {pictures.shape}; have images and labels changed places?"
         )
     numbers, notes = _class_numbers(numbers, column, str(labels))
-    place = as_path(images)
     kind = _emnist_kind(place)
     if transposed is None:
         transposed = kind is not None
@@ -146,12 +157,15 @@ def load_idx(
                 "EMNIST's letters count from 1, so label 1 became class 0 (A); first_label=0 keeps "
                 "the labels"
             )
-    if first_label:
-        numbers = numbers.astype(np.int64) - first_label
+    numbers = _numbered_from(first_label, numbers, str(labels))
     known = EMNIST_CLASSES.get(kind or "")
     if classes is None and known and numbers.min() >= 0 and numbers.max() < len(known):
         classes = known
     return Dataset(_as_pictures(pictures), numbers, classes, name=_name(place), notes=notes)
+
+
+def _optional_whole(where: str, value: Any) -> int | None:
+    return None if value is None else arguments.whole(where, value, -arguments.LARGEST)
 
 
 def _class_numbers(numbers: Array, column: int | None, name: str) -> tuple[Array, list[str]]:
@@ -161,6 +175,8 @@ def _class_numbers(numbers: Array, column: int | None, name: str) -> tuple[Array
             f"{name}: expected one integer label an image, received {numbers.dtype} of shape "
             f"{numbers.shape}; have images and labels changed places?"
         )
+    if not len(numbers):
+        raise DataError(f"{name}: there are no labels in it")
     if numbers.ndim == 1:
         if column is not None:
             raise ConfigurationError(f"{name}: the labels have no columns; leave column out")
@@ -179,9 +195,22 @@ def _class_numbers(numbers: Array, column: int | None, name: str) -> tuple[Array
         ]
     if not -columns <= column < columns:
         raise ConfigurationError(
-            f"{name}: no column {column}; there are {columns}, numbered from 0"
+            f"{name}: no column {shown(column)}; there are {columns}, numbered from 0"
         )
     return numbers[:, column], notes
+
+
+def _numbered_from(first_label: int, numbers: Array, name: str) -> Array:
+    """Return class numbers: labels less the one of class 0."""
+    if not first_label:
+        return numbers
+    lowest = int(numbers.min())
+    if lowest < first_label:
+        raise DataError(
+            f"{name}: expected labels from first_label={first_label} on, received {lowest}; "
+            "first_label is the smallest one"
+        )
+    return numbers.astype(np.int64) - first_label
 
 
 def _emnist_kind(images: Path) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from engine.errors import LONGEST, shown
 from engine.typing import Array, Shape
 
 Arrays = Array | tuple[Array, ...] | dict[str, Array]
@@ -53,13 +54,14 @@ def mapped(change: Callable[[Array], Any], values: Arrays) -> Any:
 
 def called(name: str, key: Any) -> str:
     """Return ``x``, ``x[0]`` or ``x['tokens']``: how a reader would write it."""
-    return name if key is None else f"{name}[{key!r}]"
+    return name if key is None else f"{name}[{shown(key)}]"
 
 
 def listed(names: Sequence[Any]) -> str:
     """Return the first few names, and how many more there are."""
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return ", ".join(str(name) for name in names[:NAMED]) + more
+    texts = (str(name) for name in names[:NAMED])
+    return ", ".join(t if len(t) <= LONGEST else f"{t[: LONGEST - 3]}..." for t in texts) + more
 
 
 def shape_of(array: Array) -> Shape:

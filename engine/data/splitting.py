@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from engine import arguments
 from engine.data.parts import listed
-from engine.errors import ConfigurationError, DataError
+from engine.errors import ConfigurationError, DataError, shown
 from engine.random import generator
 from engine.typing import Array
 
@@ -42,36 +42,39 @@ def sizes(shares: Sequence[Any], count: int) -> list[int]:
         ends.append(math.floor(total + 0.5))
     if ends[-1] > count:
         raise DataError(
-            f"split: the parts {', '.join(map(str, shares))} ask for {ends[-1]:,} of {count:,} "
-            "samples; shares may add up to 1"
+            f"split: the shares {listed([shown(share) for share in shares])} ask for "
+            f"{ends[-1]:,} of {count:,} samples; shares may add up to 1"
         )
     result = [end - start for start, end in itertools.pairwise(ends)]
     if ends[-1] < count:
         result.append(count - ends[-1])
     if len(result) < 2:
         raise DataError(
-            f"split: {shares[0]} of {count:,} samples leaves none for a second set; give a smaller "
-            "share"
+            f"split: {shown(shares[0])} of {count:,} samples leaves none for a second set; give a "
+            "smaller share"
         )
     if 0 in result:
         place = result.index(0)
         raise DataError(
-            f"split: set {place + 1} would be empty ({shares[place]} of {count:,} samples); give a "
-            "larger share"
+            f"split: set {place + 1} would be empty ({shown(shares[place])} of {count:,} samples); "
+            "give a larger share"
         )
     return result
 
 
 def _samples(share: Any, count: int) -> float:
     """Return how many samples a share is, not rounded."""
-    if not isinstance(share, (bool, np.bool_)):
-        if hasattr(share, "__index__") and operator.index(share) >= 1:
-            return operator.index(share)
-        if isinstance(share, (float, np.floating)) and 0 < share <= 1:
-            return float(share) * count
-    raise ConfigurationError(
-        "split: expected each share between 0 and 1, or a whole number of samples, received "
-        f"{share!r}"
+    if arguments.is_whole(share):
+        if 1 <= share <= arguments.LARGEST:
+            return int(share)
+    elif arguments.is_number(share) and 0 < share <= 1:
+        return float(share) * count
+    advice = "give several shares one by one, split(0.8, 0.2)"
+    raise arguments.refusal(
+        "split",
+        "each share between 0 and 1, or a whole number of samples",
+        share,
+        advice if arguments.is_sequence(share) else "",
     )
 
 

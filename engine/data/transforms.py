@@ -9,17 +9,20 @@ the others vary what is trained on and have no place in a test.
 from __future__ import annotations
 
 import dataclasses
-import math
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 import numpy as np
 from PIL import Image
 
-from engine.errors import ConfigurationError, DtypeError, ShapeError, UnknownName
+from engine import arguments
+from engine.data import fitting
+from engine.errors import ConfigurationError, ShapeError, UnknownName, shown
 from engine.typing import Array
+
+MAX_PIXELS = 89_478_485
+"""The most that an image is resized to, as in the readers of pictures."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,11 @@ class RandomCrop:
     fill: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", _pair(self.size, "RandomCrop: size", lowest=1))
-        object.__setattr__(self, "padding", _pair(self.padding, "RandomCrop: padding", lowest=0))
-        object.__setattr__(self, "fill", _number(self.fill, "RandomCrop: fill"))
+        object.__setattr__(self, "size", fitting.pair(self.size, "RandomCrop: size", lowest=1))
+        object.__setattr__(
+            self, "padding", fitting.pair(self.padding, "RandomCrop: padding", lowest=0)
+        )
+        object.__setattr__(self, "fill", arguments.number("RandomCrop: fill", self.fill))
 
     def __call__(self, image: Array, generator: np.random.Generator) -> Array:
         """Return the window, shape (c, *size).
@@ -59,8 +64,12 @@ class RandomCrop:
         ------
         ShapeError
             If the padded image is smaller than the window.
+        ConfigurationError
+            If the image's dtype cannot hold `fill`.
         """
-        channels, height, width = _image_shape(image, "RandomCrop")
+        channels, height, width = fitting.image_shape(image, "RandomCrop")
+        fitting.check_generator(generator, "RandomCrop")
+        fill = fitting.in_dtype((self.fill,), image, "RandomCrop fill")
         rows, columns = cast("tuple[int, int]", self.size)
         above, left = cast("tuple[int, int]", self.padding)
         if height + 2 * above < rows or width + 2 * left < columns:
@@ -71,7 +80,7 @@ class RandomCrop:
             )
         top = int(generator.integers(height + 2 * above - rows + 1)) - above
         start = int(generator.integers(width + 2 * left - columns + 1)) - left
-        result = np.full((channels, rows, columns), self.fill, image.dtype)
+        result = np.full((channels, rows, columns), fill, image.dtype)
         # Only the part of the window that lies on the image is copied; the rest is padding.
         y0, y1 = _overlap(top, rows, height)
         x0, x1 = _overlap(start, columns, width)
@@ -99,16 +108,16 @@ class RandomHorizontalFlip:
     p: float = 0.5
 
     def __post_init__(self) -> None:
-        value = _number(self.p, "RandomHorizontalFlip: p")
+        value = arguments.number("RandomHorizontalFlip: p", self.p)
         if not 0 <= value <= 1:
-            raise ConfigurationError(
-                f"RandomHorizontalFlip: expected p as a probability from 0 to 1, received {self.p}"
-            )
+            expected = "p as a probability from 0 to 1"
+            raise arguments.refusal("RandomHorizontalFlip", expected, self.p)
         object.__setattr__(self, "p", value)
 
     def __call__(self, image: Array, generator: np.random.Generator) -> Array:
         """Return the image, mirrored or not, shape (c, h, w)."""
-        _image_shape(image, "RandomHorizontalFlip")
+        fitting.image_shape(image, "RandomHorizontalFlip")
+        fitting.check_generator(generator, "RandomHorizontalFlip")
         return image[:, :, ::-1].copy() if generator.random() < self.p else image.copy()
 
 
@@ -133,13 +142,16 @@ class Normalize:
     std: float | Sequence[float]
 
     def __post_init__(self) -> None:
-        mean, std = _numbers(self.mean, "Normalize: mean"), _numbers(self.std, "Normalize: std")
+        mean, std = (
+            fitting.numbers(self.mean, "Normalize: mean"),
+            fitting.numbers(self.std, "Normalize: std"),
+        )
         if min(std) <= 0:
-            raise ConfigurationError(f"Normalize: expected std above 0, received {self.std}")
+            raise arguments.refusal("Normalize", "std above 0", self.std)
         if len({len(mean), len(std)} - {1}) > 1:
             raise ConfigurationError(
-                f"Normalize: expected as many means as deviations, received {len(mean)} and "
-                f"{len(std)}"
+                f"Normalize: expected as many means as deviations, received mean of {len(mean)} "
+                f"and std of {len(std)}"
             )
         object.__setattr__(self, "mean", mean)
         object.__setattr__(self, "std", std)
@@ -153,10 +165,15 @@ class Normalize:
             If the image holds integers.
         ShapeError
             If it has another number of channels.
+        ConfigurationError
+            If its dtype cannot hold a mean or deviation.
         """
-        channels = _image_shape(image, "Normalize")[0]
-        _check_float(image, "Normalize")
-        mean, std = np.array(self.mean, image.dtype), np.array(self.std, image.dtype)
+        channels = fitting.image_shape(image, "Normalize")[0]
+        fitting.check_float(image, "Normalize")
+        mean = fitting.in_dtype(cast("tuple[float, ...]", self.mean), image, "Normalize mean")
+        std = fitting.in_dtype(
+            cast("tuple[float, ...]", self.std), image, "Normalize std", above_zero=True
+        )
         given = max(mean.size, std.size)
         if given not in (1, channels):
             raise ShapeError(
@@ -179,7 +196,7 @@ class Resize:
     Raises
     ------
     ConfigurationError
-        If a size is below 1.
+        If a size is below 1, or it is that of a picture too large for the readers.
     """
 
     draws: ClassVar[bool] = False
@@ -187,7 +204,11 @@ class Resize:
     size: int | tuple[int, int]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", _pair(self.size, "Resize: size", lowest=1))
+        rows, columns = fitting.pair(self.size, "Resize: size", lowest=1)
+        if rows * columns > MAX_PIXELS:
+            expected = f"at most {MAX_PIXELS:,} pixels"
+            raise arguments.refusal("Resize: size", expected, self.size)
+        object.__setattr__(self, "size", (rows, columns))
 
     def __call__(self, image: Array, generator: np.random.Generator) -> Array:
         """Return the resampled image, shape (c, *size), in the image's dtype.
@@ -199,8 +220,8 @@ class Resize:
         DtypeError
             If the image holds integers.
         """
-        channels, *given = _image_shape(image, "Resize")
-        _check_float(image, "Resize")
+        channels, *given = fitting.image_shape(image, "Resize")
+        fitting.check_float(image, "Resize")
         rows, columns = cast("tuple[int, int]", self.size)
         if [rows, columns] == given:
             return image.copy()
@@ -231,12 +252,12 @@ class Grey:
         ShapeError
             If it has neither one nor three channels.
         """
-        channels = _image_shape(image, "Grey")[0]
-        _check_float(image, "Grey")
+        channels = fitting.image_shape(image, "Grey")[0]
+        fitting.check_float(image, "Grey")
         if channels == 1:
             return image.copy()
         if channels != 3:
-            raise ShapeError(f"Grey: expected 1 or 3 channels, received {channels}")
+            raise ShapeError(f"Grey: expected 1 or 3 channels, received {channels} in the image")
         red, green, blue = (image.dtype.type(weight) for weight in GREY_WEIGHTS)
         result: Array = (red * image[0] + green * image[1] + blue * image[2])[np.newaxis]
         return result
@@ -262,6 +283,7 @@ def to_config(transform: Callable[..., Any]) -> dict[str, Any]:
     dict
         ``name`` and, for transforms of this module, their settings.
     """
+    fitting.check_transform("to_config transform: expected", transform)
     if not is_known(transform):
         kind = transform if hasattr(transform, "__qualname__") else type(transform)
         return {"name": f"{kind.__module__}.{kind.__qualname__}"}
@@ -291,14 +313,19 @@ def from_config(config: dict[str, Any]) -> Callable[[Array, np.random.Generator]
     ConfigurationError
         If its settings do not fit.
     """
-    settings = dict(config)
-    name = settings.pop("name", None)
-    if name not in REGISTRY:
+    expected = "a dict with the name of a transform and its settings"
+    settings = dict(arguments.instance("from_config config", config, Mapping, expected))
+    if "name" not in settings:
+        raise arguments.refusal("from_config config", expected, config)
+    name = settings.pop("name")
+    if not isinstance(name, str) or name not in REGISTRY:
         raise UnknownName("transform", name, REGISTRY)
     try:
         built: Callable[[Array, np.random.Generator], Array] = REGISTRY[name](**settings)
     except TypeError as error:
-        raise ConfigurationError(f"{name}: the settings {settings} do not fit ({error})") from error
+        raise ConfigurationError(
+            f"{name}: the settings {shown(settings)} do not fit ({error})"
+        ) from error
     return built
 
 
@@ -316,7 +343,8 @@ def preprocessing(chain: Sequence[Callable[..., Any]]) -> tuple[Callable[..., An
         Those that say ``draws = False``. A function of the user's says nothing, so it is none of
         them; `is_known` tells it apart.
     """
-    return tuple(entry for entry in chain if getattr(entry, "draws", True) is False)
+    entries = fitting.checked_chain("preprocessing chain", chain)
+    return tuple(entry for entry in entries if getattr(entry, "draws", True) is False)
 
 
 def is_known(transform: Callable[..., Any]) -> bool:
@@ -342,12 +370,18 @@ def applied(chain: Sequence[Callable[..., Any]], samples: Array) -> Array:
     ------
     ConfigurationError
         If one of them draws: what it gives differs from call to call.
+    DtypeError, ShapeError
+        If the samples are no array, or a transform gives what has no place in one.
     """
+    chain = fitting.checked_chain("applied chain", chain)
+    samples = arguments.array("applied samples", samples, "an array of samples")
+    if not samples.ndim:
+        raise ShapeError(f"applied samples: expected a first axis of samples, received {samples}")
     drawing = [entry for entry in chain if getattr(entry, "draws", True)]
     if drawing:
         raise ConfigurationError(
-            f"transforms: expected those that draw nothing, received {drawing[0]!r}; it is for "
-            "training alone"
+            f"applied chain: expected those that draw nothing, received {shown(drawing[0])}; it is "
+            "for training alone"
         )
     if not chain or not len(samples):
         return samples
@@ -356,57 +390,15 @@ def applied(chain: Sequence[Callable[..., Any]], samples: Array) -> Array:
     for sample in samples:
         for entry in chain:
             sample = entry(sample, unused)
-        results.append(sample)
+        results.append(fitting.checked_result("applied", sample, samples.dtype))
+        if results[-1].shape != results[0].shape:
+            raise ShapeError(
+                f"applied chain: expected samples of one shape, received {results[0].shape} and "
+                f"{results[-1].shape}"
+            )
     return np.stack(results).astype(samples.dtype, copy=False)
-
-
-def _check_float(image: Array, name: str) -> None:
-    if image.dtype.kind != "f":
-        raise DtypeError(
-            f"{name}: expected a float image, received {image.dtype}; use "
-            "image.astype('float32') / 255"
-        )
-
-
-def _image_shape(image: Array, name: str) -> tuple[int, int, int]:
-    if image.ndim != 3:
-        raise ShapeError(f"{name}: expected an image (c, h, w), received shape {image.shape}")
-    channels, height, width = image.shape
-    return channels, height, width
 
 
 def _overlap(start: int, length: int, size: int) -> tuple[int, int]:
     """Return first and end index, both in 0..size, of what a window shares with an axis."""
     return min(max(start, 0), size), min(max(start + length, 0), size)
-
-
-def _pair(value: Any, name: str, lowest: int) -> tuple[int, int]:
-    """Return one number or two as two, each at least `lowest`."""
-    entries = value if isinstance(value, (tuple, list)) else (value, value)
-    try:
-        numbers = tuple(operator.index(entry) for entry in entries)
-    except TypeError:
-        numbers = ()
-    if len(numbers) != 2 or min(numbers) < lowest:
-        raise ConfigurationError(
-            f"{name}: expected a whole number from {lowest} on, or a pair of them, received "
-            f"{value!r}"
-        )
-    return numbers[0], numbers[1]
-
-
-def _number(value: Any, name: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise ConfigurationError(f"{name}: expected a finite number, received {value!r}")
-    return number
-
-
-def _numbers(value: Any, name: str) -> tuple[float, ...]:
-    entries = value if isinstance(value, (tuple, list, np.ndarray)) else (value,)
-    if not len(entries):
-        raise ConfigurationError(f"{name}: expected at least one number, received {value!r}")
-    return tuple(_number(entry, name) for entry in entries)

@@ -163,3 +163,42 @@ def test_class_names_must_differ(classes):
 def test_samples_that_do_not_exist(key):
     with pytest.raises(DataError, match="numbers run from 0 to 4"):
         Dataset(images(), np.zeros(5, int))[key]
+
+
+@pytest.mark.parametrize(
+    "key", [None, True, ..., (0, 1), (), "x", 1.0, [True, 2], [[0, 1]], [True], slice("a", None)]
+)
+def test_a_key_selects_whole_samples_or_nothing(key):
+    """To NumPy None and True make an axis, and a tuple reaches into the samples."""
+    with pytest.raises(DataError, match=r"^dataset: the key .* is no sample, slice or list"):
+        Dataset(images(), np.zeros((5, 2), int))[key]
+
+
+def test_keys_of_every_kind():
+    data = Dataset(images(), np.arange(5))
+    assert data[np.int8(-1)][1] == 4
+    for key, expected in (
+        ([3, 1], [3, 1]),
+        (range(1, 5, 2), [1, 3]),
+        (np.array([0, 0], np.uint8), [0, 0]),
+        (data.y > 2, [3, 4]),
+        ((data.y > 2).tolist(), [3, 4]),
+        (slice(None, None, -2), [4, 2, 0]),
+        ([], []),
+        (np.flatnonzero(data.y > 9), []),
+    ):
+        x, y = data[key]
+        assert y.tolist() == expected
+        assert np.array_equal(x, data.x[expected])
+
+
+def test_class_names_have_an_order():
+    for classes in ({"a", "b"}, {"a": 0, "b": 1}, [None, "b"], [True, False], ["a", 1.5]):
+        with pytest.raises(ConfigurationError, match=r"^dataset.* expected .*name"):
+            Dataset(images(), [0] * 5, classes)
+    assert Dataset(images(), [0] * 5, range(2)).classes == ("0", "1")
+    assert Dataset(images(), [0] * 5, np.array(["a", "b"])).classes == ("a", "b")
+    with pytest.raises(ConfigurationError, match=r"received .* 'a' more than once"):
+        Dataset(images(), [0] * 5, ["a", "a"])
+    with pytest.raises(ConfigurationError, match="dataset notes: expected a list of sentences"):
+        Dataset(images(), [0] * 5, notes="one sentence is no list of letters")

@@ -219,3 +219,44 @@ def test_arrays_are_no_dataset():
 def test_batches_that_do_not_exist(epoch, number):
     with pytest.raises(EngineError, match="DataLoader: "):
         DataLoader(numbered(), 3).batch(epoch, number)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "transform", "text"),
+    [
+        ("float32", lambda image, random: None, "expected an array of numbers, received None"),
+        ("float32", lambda image, random: image * 1j, "received <complex"),
+        ("float32", lambda image, random: [[1], [1, 2]], "of which NumPy makes none"),
+        ("int64", lambda image, random: image / 255, "to give int64 .* received float64"),
+    ],
+)
+def test_what_a_transform_gives_has_a_place_in_the_batch(dtype, transform, text):
+    """Without a check, None would be NaN and a fraction of whole numbers 0."""
+    data = Dataset(np.ones((3, 1, 2, 2), dtype), [0, 1, 2])
+    with pytest.raises(EngineError, match=rf"^DataLoader: sample 0.*{text}"):
+        DataLoader(data, 2, transform=transform).batch(0, 0)
+
+
+def test_what_a_transform_gives_may_be_of_a_narrower_kind():
+    data = Dataset(np.full((2, 1, 2, 2), 3, np.float32), [0, 1])
+    for change in (lambda x, r: x.astype(np.int8), lambda x, r: x > 2, lambda x, r: x.tolist()):
+        batch, _ = DataLoader(data, 2, transform=change).batch(0, 0)
+        assert batch.dtype == np.float32
+        assert batch.tolist() == np.asarray(change(data.x, None), np.float32).tolist()
+
+
+def test_a_wrong_place_is_refused_before_the_first_batch():
+    loader = DataLoader(numbered(), 3)
+    for epoch, start in ((-1, 0), (0, -1), (0, 5), (0, True), (0.0, 0)):
+        with pytest.raises(ConfigurationError, match=r"DataLoader: expected (epoch|start)"):
+            loader.batches(epoch, start)
+    assert list(loader.batches(0, 4)) == []
+    with pytest.raises(ConfigurationError, match="expected epoch as a whole number"):
+        loader.epoch = "2"
+    assert loader.epoch == 0
+
+
+@pytest.mark.parametrize("transform", [{RandomHorizontalFlip()}, RandomHorizontalFlip, [3], None])
+def test_transforms_have_an_order_and_are_objects(transform):
+    with pytest.raises(ConfigurationError, match="DataLoader: expected transforms as"):
+        DataLoader(numbered(), 3, transform=transform)

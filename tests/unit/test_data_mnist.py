@@ -95,3 +95,14 @@ def test_own_files(tmp_path):
         load_idx(images, images)
     with pytest.raises(ShapeError, match="one target for each of the 2 samples"):
         load_idx(images, write_idx(tmp_path / "more", np.zeros(3, np.uint8)))
+
+
+def test_labels_below_the_first_have_no_class(tmp_path):
+    images = write_idx(tmp_path / "images", np.zeros((2, 3, 3), np.uint8))
+    labels = write_idx(tmp_path / "labels", np.array([1, 2], np.uint8))
+    assert load_idx(images, labels, first_label=1).y.tolist() == [0, 1]
+    with pytest.raises(DataError, match=r"labels: expected labels from first_label=2 on, .* 1"):
+        load_idx(images, labels, first_label=2)
+    none = write_idx(tmp_path / "none", np.zeros(0, np.uint8))
+    with pytest.raises(DataError, match="there are no labels in it"):
+        load_idx(images, none)

@@ -138,3 +138,11 @@ def test_variants(tmp_path):
     assert len(read_cifar(file, "cifar100")) == 3073
     with pytest.raises(ConfigurationError, match="expected variant cifar10 or cifar100"):
         read_cifar(file, "cifar11")
+
+
+def test_a_setting_without_effect_is_refused(tmp_path):
+    file = tmp_path / "data_batch_1.bin"
+    file.write_bytes(bytes(3073))
+    for read, path in ((read_cifar, file), (read_cifar_folder, tmp_path)):
+        with pytest.raises(ConfigurationError, match="coarse: CIFAR-10 has one label a picture"):
+            read(path, coarse=True)

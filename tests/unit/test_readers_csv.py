@@ -144,3 +144,17 @@ def test_columns_that_do_not_exist(tmp_path):
     for settings in ({"label": 1.5}, {"label": True}, {"delimiter": ""}, {"delimiter": ";;"}):
         with pytest.raises(ConfigurationError, match="read_csv: expected"):
             read_csv(file, **settings)
+
+
+@pytest.mark.parametrize("settings", [{"header": 0}, {"header": 1}, {"index": 0}, {"index": "id"}])
+def test_yes_and_no_are_no_numbers(tmp_path, settings):
+    """To other programs header=0 is the number of the row of names: the opposite of False."""
+    with pytest.raises(ConfigurationError, match=r"^read_csv (header|index): expected True or"):
+        read_csv(write(tmp_path, "a,b,c\n5,6,1\n"), **settings)
+    assert len(read_csv(write(tmp_path, "1,2,0\n5,6,1\n"), header=np.False_)) == 2
+
+
+@pytest.mark.parametrize("delimiter", ['"', "\n", "\r", "\0", "1"])
+def test_signs_that_divide_no_columns(tmp_path, delimiter: str):
+    with pytest.raises(ConfigurationError, match="expected one character as delimiter"):
+        read_csv(write(tmp_path, "1,2,0\n"), delimiter=delimiter)

@@ -6,7 +6,8 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from engine.errors import DataError
+from engine import arguments
+from engine.errors import DataError, shown
 
 
 def entry(name: str) -> Traversable:
@@ -26,11 +27,15 @@ def entry(name: str) -> Traversable:
     ------
     DataError
         If this installation does not have it.
+    ConfigurationError
+        If `name` is no name of a file.
     """
-    found = resources.files(__name__).joinpath(name)
+    inside = arguments.path("bundled data name", name, "the name of a bundled file")
+    found = resources.files(__name__).joinpath(inside.as_posix())
     if not (found.is_file() or found.is_dir()):
         raise DataError(
-            f"bundled data: {name!r} is missing from this installation ({found}); install again"
+            f"bundled data: {shown(name)} is missing from this installation ({found}); install "
+            "again"
         )
     return found
 

@@ -13,8 +13,9 @@ from typing import Literal
 
 import numpy as np
 
+from engine import arguments
 from engine.data.dataset import Dataset
-from engine.data.readers.files import GZIP_MAGIC, as_path, read_bytes
+from engine.data.readers.files import GZIP_MAGIC, as_path, read_bytes, reason
 from engine.errors import ConfigurationError, DataError, FormatError
 from engine.typing import Array
 
@@ -87,14 +88,14 @@ def read_cifar(
         If the file is of another format (the version for Python, an archive), truncated, or has a
         label without a class.
     ConfigurationError
-        If `variant` does not exist, or both fit.
+        If `variant` does not exist, both fit, or `coarse` is asked of CIFAR-10.
     """
-    if variant is not None and variant not in LABELS:
-        raise ConfigurationError(
-            f"read_cifar: expected variant {' or '.join(LABELS)}, received {variant!r}"
-        )
-    place = as_path(path)
+    if variant is not None and (not isinstance(variant, str) or variant not in LABELS):
+        raise arguments.refusal("read_cifar", f"variant {' or '.join(LABELS)}", variant)
+    coarse = arguments.flag("read_cifar coarse", coarse)
+    place = as_path(path, "read_cifar path")
     records, variant = _records(place, variant)
+    _check_coarse("read_cifar", coarse, variant)
     return _dataset([(place.name, records)], variant, coarse, place.parent, place.name)
 
 
@@ -122,16 +123,25 @@ def read_cifar_folder(
     ------
     DataError
         If the folder has no such files, or only those of the version for Python.
-    FormatError
+    FormatError, ConfigurationError
         As `read_cifar`.
     """
-    folder = as_path(path)
-    variant = cifar_variant(folder)
+    coarse = arguments.flag("read_cifar_folder coarse", coarse)
+    test = arguments.flag("read_cifar_folder test", test)
+    folder = as_path(path, "read_cifar_folder path", "a folder")
+    try:
+        variant = cifar_variant(folder)
+        is_there = folder.exists()
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read ({reason(error)})") from error
+    if not is_there:
+        raise DataError(f"{folder}: there is no such folder")
     if variant is None:
         raise DataError(
             f"{folder}: expected CIFAR's binary files (data_batch_1.bin ... or train.bin), found "
             "none"
         )
+    _check_coarse("read_cifar_folder", coarse, variant)
     train_files, test_file = _files(folder, variant)
     if not train_files:
         raise DataError(f"{folder}: {test_file.name} is there, but none of the files to train on")
@@ -145,6 +155,14 @@ def read_cifar_folder(
         return train, None
     tests = [(test_file.name, _records(test_file, variant)[0])]
     return train, _dataset(tests, variant, coarse, folder, f"{variant} test")
+
+
+def _check_coarse(where: str, coarse: bool, variant: Variant) -> None:
+    if coarse and variant == "cifar10":
+        raise ConfigurationError(
+            f"{where} coarse: CIFAR-10 has one label a picture, so coarse=True reads nothing else; "
+            "leave it out"
+        )
 
 
 def cifar_variant(folder: Path) -> Variant | None:

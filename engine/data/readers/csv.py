@@ -7,9 +7,11 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from os import PathLike
+from typing import Any
 
 import numpy as np
 
+from engine import arguments
 from engine.data.dataset import Dataset
 from engine.data.readers import layout as layouts
 from engine.data.readers import names
@@ -21,7 +23,7 @@ from engine.data.readers.files import (
     unpacking_limit,
 )
 from engine.data.readers.layout import Layout, as_number, as_numbers, is_number
-from engine.errors import ConfigurationError, FormatError
+from engine.errors import ConfigurationError, FormatError, shown
 from engine.typing import Array, Shape
 
 MAX_TEXT_BYTES = 2**30
@@ -37,6 +39,10 @@ COUNTED = 10
 """Fewer rows than this count by chance."""
 FEW = 100
 """No more different whole numbers than this look like classes."""
+MOST_AXES = 32
+"""NumPy's limit with the axis of samples."""
+
+ROW_OF_NAMES = "header=True says that the first row holds the names of the columns"
 
 Row = tuple[int, list[str]]
 """Line number and cells."""
@@ -95,7 +101,12 @@ def read_csv(
     UnknownName, ConfigurationError
         If the label column does not exist, or the shape does not fit.
     """
-    place = as_path(path)
+    label = layouts.checked_label(label)
+    shape = _checked_shape(shape)
+    delimiter, decimal = layouts.checked_signs(delimiter, decimal)
+    header = None if header is None else arguments.flag("read_csv header", header, ROW_OF_NAMES)
+    index = None if index is None else arguments.flag("read_csv index", index)
+    place = as_path(path, "read_csv path")
     content, name = read_bytes(place), str(place)
     text, usual, skipped = _text(content, name, place.suffixes)
     layout = layouts.find_layout(text, name, usual, label, delimiter, decimal, header)
@@ -182,7 +193,8 @@ def _feature_row(cells: list[str], column: int, decimal: str, where: str) -> Arr
         other = "." if decimal == "," else ","
         advice = f"; decimal={other!r} reads it" if is_number(cells[wrong], other) else ""
         raise FormatError(
-            f"{where}, column {wrong + 1}: expected a number, received {cells[wrong]!r}{advice}"
+            f"{where}, column {wrong + 1}: expected a number, received "
+            f"{shown(cells[wrong])}{advice}"
         ) from error
     except FloatingPointError as error:
         raise FormatError(f"{where}: a number is too large for float32") from error
@@ -210,10 +222,10 @@ def _label_notes(
         return
     numbers = sum(is_number(cell, layout.decimal) for cell in labels)
     if 0 < numbers < len(labels):
-        word = next(cell for cell in labels if not is_number(cell, layout.decimal))
+        word = shown(next(cell for cell in labels if not is_number(cell, layout.decimal)))
         yield (
             f"labels are numbers in {numbers:,} rows and words in {len(labels) - numbers:,} (such "
-            f"as {word!r}), so all are names of classes; if {word!r} is none, mend that row or say "
+            f"as {word}), so all are names of classes; if {word} is none, mend that row or say "
             "header=True"
         )
     if not is_found or layout.label == 0 or (y != y[0]).any():
@@ -259,6 +271,19 @@ def _is_index(column: Array, columns: Sequence[str]) -> bool:
     if not any(np.array_equal(column, (numbers + start).astype(np.float32)) for start in (0, 1)):
         return False
     return count >= COUNTED if name is None else name in INDEX_NAMES
+
+
+def _checked_shape(shape: Any) -> Shape | None:
+    if shape is None:
+        return None
+    axes = tuple(shape) if arguments.is_sequence(shape) else ()
+    is_shape = arguments.is_sequence(shape) and len(axes) < MOST_AXES
+    if not is_shape or not all(
+        arguments.is_whole(axis) and abs(int(axis)) <= arguments.LARGEST for axis in axes
+    ):
+        expected = "a tuple of whole numbers, such as (1, 28, 28)"
+        raise arguments.refusal("read_csv shape", expected, shape)
+    return tuple(map(int, axes))
 
 
 def _folded(features: Array, shape: Shape | None) -> Array:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import zlib
 from os import PathLike
 from pathlib import Path
 
-from engine.errors import DataError, EngineError, FormatError
+from engine.errors import DataError, EngineError, FormatError, shown
 
 MAX_BYTES = 4 * 2**30
 """The most bytes that a reader takes from a file, or unpacks from it."""
+
+LONGEST_PATH = 4096
+"""Characters of a path: no system in use takes more."""
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -24,26 +28,41 @@ PACKED_RATIO = 200
 digits reach 10, masks 100, and files that are made to fill a memory over 1000."""
 
 
-def as_path(path: str | PathLike[str]) -> Path:
+def as_path(path: str | PathLike[str], where: str, what: str = "a file") -> Path:
     """Return `path` as a Path.
-
-    Raises
-    ------
-    DataError
-        If it is no path at all.
-    """
-    try:
-        return Path(path)
-    except TypeError as error:
-        raise DataError(f"expected the path of a file, received {path!r}") from error
-
-
-def read_bytes(path: str | PathLike[str]) -> bytes:
-    """Return the content of a file.
 
     Parameters
     ----------
     path : path
+    where : str
+        The call and its argument, for the error.
+    what : str
+        What lies there.
+
+    Raises
+    ------
+    DataError
+        If it is no path at all, or no system could have a file of that name.
+    """
+    given = os.fspath(path) if isinstance(path, (str, PathLike)) else b""
+    if isinstance(given, str) and given and "\0" not in given and len(given) <= LONGEST_PATH:
+        return Path(given)
+    raise DataError(
+        f"{where}: expected the path of {what}, received {shown(path)}, which cannot be read"
+    )
+
+
+def reason(error: Exception) -> str:
+    """Return why a file cannot be read, without its path, which the sentence has already."""
+    return getattr(error, "strerror", None) or in_one_line(error)
+
+
+def read_bytes(place: Path) -> bytes:
+    """Return the content of a file.
+
+    Parameters
+    ----------
+    place : Path
         An ordinary file of at most `MAX_BYTES`.
 
     Returns
@@ -57,7 +76,6 @@ def read_bytes(path: str | PathLike[str]) -> bytes:
     FormatError
         If the file is empty or larger than the limit.
     """
-    place = as_path(path)
     try:
         status = place.stat()
         if stat.S_ISDIR(status.st_mode):
@@ -70,8 +88,8 @@ def read_bytes(path: str | PathLike[str]) -> bytes:
         raise
     except FileNotFoundError as error:
         raise DataError(f"{place}: there is no such file") from error
-    except (OSError, ValueError) as error:  # ValueError: a zero byte within the path
-        raise DataError(f"{place}: cannot be read ({error})") from error
+    except OSError as error:
+        raise DataError(f"{place}: cannot be read ({reason(error)})") from error
     if not content:
         raise FormatError(f"{place}: the file is empty")
     return content

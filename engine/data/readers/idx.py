@@ -50,7 +50,7 @@ def read_idx(path: str | PathLike[str]) -> Array:
     FormatError
         If the file is of another format, truncated, damaged, or too large.
     """
-    place = as_path(path)
+    place = as_path(path, "read_idx path")
     return parse_idx(read_bytes(place), str(place)).copy()
 
 

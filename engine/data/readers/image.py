@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import io
-import operator
 import re
 import threading
 import warnings
 import zlib
-from collections.abc import Sequence
 from os import PathLike
-from typing import Any, Literal, NamedTuple, SupportsIndex
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from engine import arguments
 from engine.data.readers.files import as_path, in_one_line, read_bytes
-from engine.errors import ConfigurationError, FormatError
+from engine.errors import ConfigurationError, FormatError, shown
 from engine.typing import Array
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
@@ -91,8 +90,8 @@ def read_image(
     ConfigurationError
         If `channels` or `size` is out of range.
     """
-    check_settings("read_image", channels, size)
-    place = as_path(path)
+    channels, size = checked_settings("read_image", channels, size)
+    place = as_path(path, "read_image path")
     return parse_image(read_bytes(place), str(place), channels, size)
 
 
@@ -173,30 +172,29 @@ def is_grey_mode(mode: str) -> bool:
     return mode in ("1", "L", "LA", "La") or mode.startswith("I")
 
 
-def check_settings(name: str, channels: object, size: object) -> None:
-    """Refuse what no picture can be read with.
+def checked_settings(
+    name: str, channels: Any, size: Any
+) -> tuple[Channels | None, tuple[int, int] | None]:
+    """Return what pictures can be read with, as plain Python.
 
     Raises
     ------
     ConfigurationError
         If `channels` is neither 1 nor 3, or `size` is no size of pictures.
     """
-    if channels not in (None, 1, 3):
-        raise ConfigurationError(f"{name}: expected channels 1 or 3, received {channels!r}")
+    if channels is not None and not (arguments.is_whole(channels) and channels in (1, 3)):
+        raise arguments.refusal(name, "channels 1 or 3", channels)
+    wanted = None if channels is None else cast("Channels", int(channels))
     if size is None:
-        return
-    is_pair = isinstance(size, Sequence) and len(size) == 2
-    edges: tuple[Any, ...] = tuple(size) if is_pair else ()  # type: ignore[arg-type]
-    if not edges or not all(
-        isinstance(edge, SupportsIndex) and operator.index(edge) >= 1 for edge in edges
-    ):
+        return wanted, None
+    edges = tuple(size) if arguments.is_sequence(size) else ()
+    if len(edges) != 2 or not all(arguments.is_whole(edge) and edge >= 1 for edge in edges):
+        raise arguments.refusal(name, "size as (height, width) in pixels", size)
+    if int(edges[0]) * int(edges[1]) > MAX_PIXELS:
         raise ConfigurationError(
-            f"{name}: expected size as (height, width) in pixels, received {size!r}"
+            f"{name}: a size of {shown(size)} is more than {MAX_PIXELS:,} pixels; use a smaller one"
         )
-    if edges[0] * edges[1] > MAX_PIXELS:
-        raise ConfigurationError(
-            f"{name}: a size of {size} is more than {MAX_PIXELS:,} pixels; use a smaller one"
-        )
+    return wanted, (int(edges[0]), int(edges[1]))
 
 
 def _upright(picture: Image.Image) -> Image.Image:

@@ -13,8 +13,8 @@ import numpy as np
 from engine.data.dataset import Dataset
 from engine.data.parts import listed
 from engine.data.readers import names
-from engine.data.readers.files import as_path, check_size, read_bytes
-from engine.data.readers.image import Channels, Picture, check_settings, decode, holds_colours
+from engine.data.readers.files import as_path, check_size, read_bytes, reason
+from engine.data.readers.image import Channels, Picture, checked_settings, decode, holds_colours
 from engine.errors import DataError, EngineError, FormatError, ShapeError
 from engine.typing import Array
 
@@ -60,8 +60,8 @@ def read_image_folder(
     ConfigurationError
         If `channels` or `size` is out of range.
     """
-    check_settings("read_image_folder", channels, size)
-    root = as_path(path)
+    channels, size = checked_settings("read_image_folder", channels, size)
+    root = as_path(path, "read_image_folder path", "a folder")
     folders = class_folders(root)
     files = [(file, number) for number, folder in enumerate(folders) for file in _pictures(folder)]
     notes = list(_left_out(root, folders))
@@ -117,8 +117,8 @@ def visible(folder: Path) -> list[Path]:
         raise DataError(f"{folder}: there is no such folder") from error
     except NotADirectoryError as error:
         raise DataError(f"{folder}: expected a folder of class folders, this is a file") from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: cannot be read ({error})") from error
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read ({reason(error)})") from error
     return sorted(entries, key=lambda entry: names.natural(entry.name))
 
 

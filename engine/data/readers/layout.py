@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import csv
 import io
-import operator
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import SupportsIndex
+from typing import Any
 
-from engine.errors import ConfigurationError, FormatError, UnknownName
+from engine import arguments
+from engine.errors import ConfigurationError, FormatError, UnknownName, shown
 
 DELIMITERS = (",", ";", "\t", "|", " ")
 """What may divide columns if nobody says, the most likely first."""
+NO_DELIMITERS = '\0\r\n"0123456789'
+"""Characters that end a row, quote a cell or belong to a number."""
 ROWS = 50
 """So many rows are looked at."""
 HEAD = 2**20
@@ -115,22 +117,36 @@ def rows_of(text: str, delimiter: str) -> Iterator[tuple[int, Cells]]:
     ------
     csv.Error
         If the quotes of a row do not match.
-    ConfigurationError
-        If `delimiter` is not one character.
     """
     lines: Iterator[str] = io.StringIO(text, newline="")
     is_space = delimiter == " "
     if is_space:  # columns are then often filled up to a width
         lines = (line.strip() for line in lines)
-    try:
-        reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=is_space)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(
-            f"read_csv: expected one character as delimiter, received {delimiter!r}"
-        ) from error
+    reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=is_space)
     for cells in reader:
         if cells:
             yield reader.line_num, cells
+
+
+def checked_label(label: Any) -> int | str | None:
+    """Return the number or name of a column as plain Python."""
+    if label is None or isinstance(label, str):
+        return label if label is None else str(label)
+    if not arguments.is_whole(label):
+        raise arguments.refusal("read_csv", "label as a column's number or name", label)
+    return int(label)
+
+
+def checked_signs(delimiter: Any, decimal: Any) -> tuple[str | None, str | None]:
+    """Return the signs between columns and before decimals; None is to be found out."""
+    if delimiter is not None and (
+        not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in NO_DELIMITERS
+    ):
+        raise arguments.refusal("read_csv", "one character as delimiter", delimiter)
+    if decimal is not None and (not isinstance(decimal, str) or decimal not in (".", ",")):
+        expected = "decimal '.' or ',' and another delimiter"
+        raise arguments.refusal("read_csv", expected, decimal)
+    return delimiter, decimal
 
 
 def find_layout(
@@ -169,7 +185,7 @@ def find_layout(
     if decimal is None:
         decimal = _decimal(rows, chosen, name)
         is_unusual |= decimal != "."
-    elif decimal not in (".", ",") or decimal == chosen:
+    elif decimal == chosen:
         raise ConfigurationError(
             f"read_csv: expected decimal '.' or ',' and another delimiter, received {decimal!r} "
             f"and {chosen!r}"
@@ -202,7 +218,7 @@ def _with_rows(
         column = _label_column(first, label, name)
         if isinstance(label, str) and header is False:
             raise FormatError(
-                f"{name}: header=False, so no column is called {label!r}; use its number"
+                f"{name}: header=False, so no column is called {shown(label)}; use its number"
             )
         if isinstance(label, str):
             has_header = True
@@ -230,18 +246,14 @@ def _label_column(first: Sequence[str], label: int | str, name: str) -> int:
             more = [f"and {len(columns) - SHOWN} more"] if len(columns) > SHOWN else []
             raise UnknownName(f"column of {name}", label, [*columns[:SHOWN], *more])
         if columns.count(label) > 1:
-            raise FormatError(f"{name}: {columns.count(label)} columns are called {label!r}")
+            raise FormatError(f"{name}: {columns.count(label)} columns are called {shown(label)}")
         return columns.index(label)
-    if not isinstance(label, SupportsIndex) or isinstance(label, bool):
+    if not -len(first) <= label < len(first):
         raise ConfigurationError(
-            f"read_csv: expected label as a column's number or name, received {label!r}"
+            f"{name}: label={shown(label)}, but there is no column {shown(label)}; there are "
+            f"{len(first)}, numbered from 0"
         )
-    number = operator.index(label)
-    if not -len(first) <= number < len(first):
-        raise ConfigurationError(
-            f"{name}: no column {number}; there are {len(first)}, numbered from 0"
-        )
-    return number % len(first)
+    return label % len(first)
 
 
 def _delimiter(head: str, usual: str, decimal: str | None) -> str:

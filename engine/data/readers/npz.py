@@ -52,7 +52,7 @@ def read_npz(path: str | PathLike[str]) -> dict[str, Array]:
     FormatError
         If the file is no such archive, truncated, damaged, too large, or holds Python objects.
     """
-    place = as_path(path)
+    place = as_path(path, "read_npz path")
     content, name = read_bytes(place), str(place)
     if content.startswith(NPY_MAGIC):
         raise FormatError(f"{name}: this is a single npy array; use read_npy")
@@ -90,7 +90,7 @@ def read_npy(path: str | PathLike[str]) -> Array:
     FormatError
         If the file is no npy array, truncated, damaged, too large, or holds Python objects.
     """
-    place = as_path(path)
+    place = as_path(path, "read_npy path")
     content = read_bytes(place)
     return _parse_npy(cast(BinaryIO, io.BytesIO(content)), len(content), str(place))
 
