@@ -20,11 +20,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engine.data.preparing import Preparation, prepare_picture
 from gui.app import Options, UsageError, render
 from gui.display import NoDisplay, choose_platform, has_display, qt_sentence
 from gui.models.accepted import ARRAYS, RUNS, picture_filter, picture_suffixes
 from gui.settings import Settings, read_settings, write_settings
-from gui.worker.pictures import read_picture
 from tests.gui.fake_bench import FakeBench
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -370,7 +370,7 @@ def test_every_ending_that_is_offered_is_read(tmp_path: Path):
             np.savez(path, np.zeros((9, 7), np.float32))
         else:
             Image.new("L", (9, 7), 128).save(path)
-        x, _ = read_picture(str(path), (1, 28, 28))
+        x = prepare_picture(str(path), (1, 28, 28), how=Preparation.plain).x
         assert x.shape == (1, 28, 28)
 
 
@@ -381,6 +381,6 @@ def test_no_ending_that_is_refused_is_offered(tmp_path: Path):
         path = tmp_path / f"picture{suffix}"
         Image.new("L", (32, 32), 128).save(path)
         with pytest.raises(EngineError):
-            read_picture(str(path), (1, 28, 28))
+            prepare_picture(str(path), (1, 28, 28), how=Preparation.plain)
         assert suffix not in picture_suffixes()
     assert not set(RUNS) & set(ARRAYS)
