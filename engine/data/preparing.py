@@ -118,7 +118,9 @@ def prepare_picture(
     array = _array(picture)
     if array is not None and look is not None and not _is_brightness(look) and _is_raw(array, look):
         return Prepared(array.astype(np.float32), ("taken as it is, in the values of the run",))
-    pixels = _of_file(as_path(name, "picture", "a picture")) if array is None else _of_array(array, name)
+    pixels = (
+        _of_file(as_path(name, "picture", "a picture")) if array is None else _of_array(array, name)
+    )
     channels, height, width = pixels.values.shape
     found = f"{width}{TIMES}{height} {'grey' if channels == 1 else 'RGB'}"
     if np.isnan(pixels.values).any() and (is_digit or pixels.values.shape != target):
