@@ -22,7 +22,7 @@ from PIL import Image
 
 from engine.data.preparing import Preparation, prepare_picture
 from gui.app import Options, UsageError, render
-from gui.display import NoDisplay, choose_platform, has_display, qt_sentence
+from gui.display import NoDisplay, choose_platform, has_display, qt_sentence, speak_english
 from gui.models.accepted import ARRAYS, RUNS, picture_filter, picture_suffixes
 from gui.settings import Settings, read_settings, write_settings
 from tests.gui.fake_bench import FakeBench
@@ -330,6 +330,7 @@ def test_linked_settings_stay_linked(tmp_path: Path):
 
 
 def test_a_place_for_a_picture_is_tried_before_drawing(qapp, tmp_path: Path):
+    speak_english()  # as the window does; the test's own application has not
     begin = time.monotonic()
     for path, text in (
         (tmp_path, "is a folder"),
