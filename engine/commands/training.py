@@ -14,6 +14,7 @@ from engine.commands.interrupt import ignore_endings, on_interrupt
 from engine.commands.keeping import Keeper, finite
 from engine.commands.output import Diverged, Interrupted, Output, duration, memory_text, percent
 from engine.commands.progress import Reporter, reporter
+from engine.debug.wording import batch_words
 from engine.errors import EngineError, FormatError, StateError
 from engine.events import (
     Compiling,
@@ -64,7 +65,9 @@ class _Watcher:
             self._heed(event)
         if isinstance(event, StepFinished):
             if not math.isfinite(event.loss) and not finite(self.scheduler):
-                self._end(f"the loss became {event.loss} at {_place(event.epoch, event.batch)}")
+                self._end(
+                    f"the loss became {event.loss} at {batch_words(event.epoch, event.batch)}"
+                )
         elif isinstance(event, EpochFinished):
             self._epoch(event)
         elif isinstance(event, FitFinished):
@@ -87,18 +90,13 @@ class _Watcher:
         if self.diverged:
             return
         if measured is not None and not math.isfinite(measured):
-            self._end(f"the test loss is {measured} after epoch {event.epoch + 1}")
+            self._end(f"the test loss is {measured} after epoch {event.epoch}")
         elif not self.keeper.epoch():
-            self._end(f"a weight is not finite after epoch {event.epoch + 1}")
+            self._end(f"a weight is not finite after epoch {event.epoch}")
 
     def _end(self, text: str) -> None:
         self.diverged = self.diverged or text
         self.scheduler.stop()
-
-
-def _place(epoch: int, batch: int) -> str:
-    """Return where in a run something was."""
-    return f"epoch {epoch + 1}, batch {batch}"
 
 
 def carry_out(plan: Plan, out: Output, target: Path | None) -> None:
@@ -150,7 +148,7 @@ def carry_out(plan: Plan, out: Output, target: Path | None) -> None:
 
 def _failed(scheduler: Scheduler, keeper: Keeper, error: Exception) -> Exception:
     """Save a run that an error has ended; return what to raise."""
-    place = _place(scheduler.epoch, scheduler.batch)
+    place = batch_words(scheduler.epoch, scheduler.batch)
     text = memory_text(error) if isinstance(error, MemoryError) else str(error)
     try:
         where = keeper.save()
@@ -184,7 +182,7 @@ def _diverged(plan: Plan, out: Output, keeper: Keeper, what: str) -> Diverged:
     if keeper.target is None:
         return Diverged(f"{hint}; not saved, because there is no --output")
     kept = (
-        f"{saved} has the run as it was after epoch {epoch}"
+        f"{saved} has the run as it was after {epoch} epoch{'s' * (epoch != 1)}"
         if saved is not None
         else f"no epoch ended well, {keeper.target} was not written"
     )
@@ -198,7 +196,7 @@ def _diverged(plan: Plan, out: Output, keeper: Keeper, what: str) -> Diverged:
 
 def _left(scheduler: Scheduler, out: Output, target: Path | None, unchanged: bool) -> Interrupted:
     """Return what ends the command before the run is finished."""
-    place = _place(scheduler.epoch, scheduler.batch)
+    place = batch_words(scheduler.epoch, scheduler.batch)
     out.json(
         event="stopped",
         epoch=scheduler.epoch,

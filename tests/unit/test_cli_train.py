@@ -229,7 +229,7 @@ def test_interrupting_again_and_again_saves_a_whole_step_all_the_same(
     words = ("train", *NET, "--data", digits_npz, "--output", path)
     result = convscope(*words)
     assert (result.status, load(path).global_step) == (130, 1)
-    assert "interrupted at epoch 1, batch 1; saved, go on with" in result.err
+    assert "interrupted at epoch 0 · batch 1; saved, go on with" in result.err
     assert result.err.count("\n") == 1
 
 
@@ -253,7 +253,7 @@ def test_interrupting_twice_leaves_a_measurement_which_is_made_again(
     monkeypatch.setattr(LineReporter, "__call__", press)
     result = convscope(*words, "--output", cut)
     assert (result.status, pressed) == (130, [16, 32])
-    assert f"interrupted at epoch 1, batch {BATCHES}; saved" in result.err
+    assert f"interrupted at epoch 0 · batch {BATCHES}; saved" in result.err
     run = load(cut)
     assert (run.epoch, run.batch, run.global_step) == (0, BATCHES, BATCHES)
     assert (run.history.epochs, run.history.validations) == ([], [])
@@ -329,8 +329,8 @@ def test_the_last_epoch_that_ended_well_is_saved(
     monkeypatch.setattr(SGD, "rates", rates)
     result = convscope(*words, "--output", path)
     assert result.status == 3, result
-    assert f"at epoch 3, batch {3}" in result.err
-    assert f"{path} has the run as it was after epoch 2" in result.err
+    assert "at epoch 2 · batch 3" in result.err
+    assert f"{path} has the run as it was after 2 epochs" in result.err
     run = load(path)
     assert (run.epoch, run.batch, run.global_step) == (2, 0, 2 * BATCHES)
     assert len(run.history.steps) == 2 * BATCHES
@@ -359,7 +359,7 @@ def test_an_error_in_the_midst_saves_what_there_is(
     path = tmp_path / "run.safetensors"
     result = convscope("train", *NET, "--data", digits_npz, "--epochs", 3, "--output", path)
     assert (result.status, result.err.count("\n")) == (2, 1)
-    assert f"the run was saved as it was at epoch 2, batch 2, to {path}" in result.err
+    assert f"the run was saved as it was at epoch 1 · batch 2, to {path}" in result.err
     assert load(path).global_step == BATCHES + 2
 
 
