@@ -99,7 +99,7 @@ def _begin_again(scheduler: Scheduler) -> list[str]:
     if not scheduler.batch:
         return []
     scheduler.batch = 0
-    return [f"epoch {scheduler.epoch + 1} begins again"]
+    return [f"epoch {scheduler.epoch} begins again"]
 
 
 def epochs_in_all(scheduler: Scheduler, loader: DataLoader, epochs: int | None, run: str) -> int:

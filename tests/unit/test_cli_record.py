@@ -264,7 +264,7 @@ def test_accepted_changes_in_the_middle_of_an_epoch_begin_it_again(
     words = resumed(path, own, "--batch-size", 30)
     assert "batch size 16, now 30" in convscope.wrong(*words)
     text = convscope.good(*words, "--accept-changes", "--output", path).out
-    assert "epoch 21 begins again" in text
+    assert "epoch 20 begins again" in text
     again = load(path)
     assert (again.epoch, again.batch) == (21, 0)
     assert again.global_step == run.global_step + 3  # of 88 samples
