@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 READY_TIMEOUT_S = 240.0
 """A cold machine compiles kernels first."""
+SIGNALLED = 128
+"""Above it, an exit code names the signal that ended the process."""
 
 
 class UsageError(Exception):
@@ -244,6 +246,7 @@ class Application:
             self.controller.appearance.use_theme("system")
         if problem:
             self.controller.desk.notify("warning", problem, "")
+            self.controller.keeping.told = True
 
     def _painted(self) -> None:
         self.first_paint_s = process_age_s()
@@ -427,21 +430,24 @@ def leave_on_signals(application: Application) -> None:
         application.terminated = 128 + number
         application.qt.exit(128 + number)
 
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        # A process that shall outlive its terminal (nohup) was told so before it began.
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, close)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, close)
+    hangup = getattr(signal, "SIGHUP", None)
+    # A process that shall outlive its terminal (nohup) was told so before it began.
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
+        signal.signal(hangup, close)
 
 
 def leave(code: int) -> NoReturn:
     """End the command; kernels that still compile in the background are left behind.
 
     A thread inside the compiler cannot be stopped, and the interpreter must not be taken down
-    under it, so in that case the process ends at once. Everything is saved by then.
+    under it, so in that case the process ends at once. Everything is saved by then. The same after
+    a signal: whoever sent it is told nothing.
     """
     names = ("convscope-compiler", "convscope-reader", "convscope-worker")
-    if any(thread.name in names and thread.is_alive() for thread in threading.enumerate()):
+    left = any(thread.name in names and thread.is_alive() for thread in threading.enumerate())
+    if left or code > SIGNALLED:
         problem = output_problem()  # it flushes
         if problem is not None:
             _complain(problem)

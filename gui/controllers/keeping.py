@@ -59,6 +59,8 @@ class Keeping:
         How the desk was left last time.
     question : QMessageBox or None
         The one that is open.
+    told : bool
+        Whether the person knows already that nothing can be kept here.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class Keeping:
         self.state = shelf.read_desk() if shelf is not None else DeskState()
         self.question: QMessageBox | None = None
         self._found: list[Kept] = []
-        self._ready = self._told = False
+        self._ready = self.told = False
         self._drawing = QTimer(desk.window)
         self._drawing.setSingleShot(True)
         self._drawing.setInterval(DRAWING_MS)
@@ -90,6 +92,10 @@ class Keeping:
         path = self._shelf.own()
         if path is not None:
             self._desk.worker.submit("keep_at", str(path))
+        elif not self.told:
+            self.told = True
+            text = f"Training is not kept for a restart: {self._shelf.folder} cannot be written."
+            self._desk.notify("warning", text, "")
         self._found = self._shelf.left_behind()
         restore_drawing(self._desk.panels.input.canvas, self._shelf.read_drawing())
         self._desk.panels.input.canvas.changed.connect(lambda _picture: self._drawing.start())
@@ -115,8 +121,8 @@ class Keeping:
         try:
             write(self._shelf)
         except (EngineError, OSError) as error:
-            if not self._told:
-                self._told = True
+            if not self.told:
+                self.told = True
                 text = f"Drawing and breakpoints last until the window closes: {error}"
                 self._desk.notify("warning", text, "")
 

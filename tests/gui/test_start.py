@@ -264,7 +264,7 @@ def test_a_disk_that_is_full_at_the_end_is_one_line(qapp, tmp_path, monkeypatch,
     application = Application(Options(size=(1280, 800)), FakeBench, offscreen=True)
     application.start()
     assert application.settle(20)
-    (tmp_path / "settings").rmdir()
+    shutil.rmtree(tmp_path / "settings")
     (tmp_path / "settings").touch()
     application.close()
     out, err = capsys.readouterr()
