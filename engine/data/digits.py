@@ -229,7 +229,7 @@ def _distance(one: tuple[int, ...], other: tuple[int, ...]) -> float:
     """Return how far two boxes are apart."""
     down = max(one[0] - other[2], other[0] - one[2], 0)
     across = max(one[1] - other[3], other[1] - one[3], 0)
-    return float(np.hypot(down, across))
+    return float(np.sqrt(down * down + across * across))
 
 
 def _placed(cut: Array) -> tuple[Array, list[str]]:

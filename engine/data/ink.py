@@ -177,7 +177,8 @@ def is_sharp(strength: Array, mask: Array) -> bool:
     down, across = np.gradient((rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / 3)
     edge = grown(mask) & ~shrunk(mask)
     needed = min(1 / (SOFTEST * max(strength.shape)), 0.15)
-    return bool(np.median(np.hypot(down, across)[edge]) >= needed)
+    steepness = np.sqrt(down * down + across * across)
+    return bool(np.median(steepness[edge]) >= needed)
 
 
 def grown(mask: Array) -> Array:

@@ -35,8 +35,11 @@ ALLOWED = {
 """What machine code may call beside other kernels, and why that has the same bits everywhere."""
 
 OURS = Path(engine.__file__).parent
-EXACT = {"sqrt", "ldexp", "frexp", "floor", "ceil", "trunc", "fabs", "copysign", "nextafter"}
-EXACT |= {"isfinite", "isnan", "isinf", "prod", "gcd", "factorial", "pi", "inf", "nan", "fsum"}
+EXACT = {
+    *("sqrt", "isqrt", "ldexp", "frexp", "floor", "ceil", "trunc", "fabs", "copysign", "nextafter"),
+    *("isfinite", "isnan", "isinf", "isclose", "prod", "gcd", "lcm", "comb", "factorial", "fsum"),
+    *("pi", "inf", "nan"),
+}
 """What `math` has that rounds as IEEE 754 says, or not at all."""
 INEXACT = {
     *("exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "power", "float_power", "cbrt"),
