@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 
 from engine.data import Dataset
+from engine.data.preparing import Preparation
+from engine.data.readers import read_image
 from engine.data.transforms import (
     Grey,
     Normalize,
@@ -263,6 +265,35 @@ READERS = dict(
         of("engine.data.readers.read_npz", path=path("a.npz")),
         of("engine.data.readers.read_image", path=path("a.png"), **PICTURE),
         of("engine.data.readers.read_image_folder", path=path("folder"), **PICTURE),
+        of(
+            "engine.data.readers.read_image_folder with a reader",
+            path=path("folder"),
+            prepare=arg(lambda: read_image, OPTIONAL),
+        ),
+        of(
+            "engine.data.preparing.prepare_picture",
+            picture=path("a.png")._replace(words=(*MISSING, "array")),
+            shape=arg((1, 8, 8), words=("net",)),
+            look=arg(None, OPTIONAL),
+            how=arg(Preparation.plain),
+            name=TITLE,
+        ),
+        of(
+            "engine.data.preparing.prepare_picture as an array",
+            picture=arg(np.ones((8, 8)), words=(*MISSING, "array", "a picture")),
+            shape=arg((1, 8, 8), words=("net",)),
+            how=arg("plain"),
+            name=TITLE,
+        ),
+        of(
+            "engine.data.preparing.brightness",
+            array=arg(
+                np.ones((8, 8)),
+                *("odd array", "0-d array", "bool array"),
+                words=("numbers", "brightness"),
+            ),
+            name=TITLE,
+        ),
     ]
 )
 DATA = SETS | TRANSFORMS | READERS

@@ -366,6 +366,7 @@ FILES = dict(
             path=arg(lambda: inside("a.onnx"), "text", "two lines", words=MISSING),
             opset=arg(17),
             batch=size(2),
+            record=arg(None, OPTIONAL),
         ),
     ]
 )

@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from engine import arguments
 from engine.data.digits import TIMES, prepare_digit
 from engine.data.readers import read_npy, read_npz
 from engine.data.readers.files import as_path, read_bytes
 from engine.data.readers.image import parse_image
-from engine.errors import DataError, FormatError, ShapeError
+from engine.errors import DataError, FormatError, ShapeError, shown
 from engine.pictures import SIDE, Look
 from engine.typing import Array, Shape
 
@@ -91,7 +92,7 @@ def prepare_picture(
         What the net takes, for runs that do not record their pictures.
     look : Look or None
         How the pictures looked that the run was trained on; None if that is not recorded.
-    how : Preparation
+    how : Preparation, or its name
         ``digit`` as MNIST's digits, ``plain`` by resampling alone; ``auto`` as recorded.
     name : str
         Of an array, for the errors.
@@ -102,9 +103,14 @@ def prepare_picture(
         If it is no intact picture, shows no clear digit where one is expected, or the net takes
         no pictures.
     """
-    is_file = not isinstance(picture, np.ndarray)
-    name = str(picture) if is_file else name
-    target = look.shape if look is not None and how is not Preparation.digit else tuple(shape)
+    name, how = arguments.text("prepare_picture name", name), _checked_how(how)
+    if not isinstance(picture, np.ndarray):
+        picture = as_path(picture, "prepare_picture picture", "a picture")
+        name = str(picture)
+    if look is not None:
+        arguments.instance("prepare_picture look", look, Look, "a Look, as a run's record has it")
+    given = arguments.index("prepare_picture shape", shape)
+    target = look.shape if look is not None and how is not Preparation.digit else given
     if len(target) != 3 or target[0] not in (1, 3):
         raise ShapeError(
             f"{name}: expected a net for pictures (1, h, w) or (3, h, w), this one takes {target}"
@@ -118,9 +124,7 @@ def prepare_picture(
     array = _array(picture)
     if array is not None and look is not None and not _is_brightness(look) and _is_raw(array, look):
         return Prepared(array.astype(np.float32), ("taken as it is, in the values of the run",))
-    pixels = (
-        _of_file(as_path(name, "picture", "a picture")) if array is None else _of_array(array, name)
-    )
+    pixels = _of_file(Path(name)) if array is None else _of_array(array, name)
     channels, height, width = pixels.values.shape
     found = f"{width}{TIMES}{height} {'grey' if channels == 1 else 'RGB'}"
     if np.isnan(pixels.values).any() and (is_digit or pixels.values.shape != target):
@@ -145,6 +149,13 @@ def prepare_picture(
     kind = "grey" if target[0] == 1 else "RGB"
     steps = (found, f"resampled to {target[2]}{TIMES}{target[1]} {kind}")
     return Prepared(_resampled(pixels, target), steps)
+
+
+def _checked_how(how: Any) -> Preparation:
+    """Return the member for a name, too: a plain text is equal to it, but not the same."""
+    return Preparation(
+        arguments.choice("prepare_picture how", how, [one.value for one in Preparation])
+    )
 
 
 def _digit(pixels: _Pixels, found: str) -> Prepared:
@@ -259,6 +270,9 @@ def brightness(array: Array, name: str = "picture") -> Array:
     DataError
         If there are numbers below 0, above 65535, or none.
     """
+    name = arguments.text("brightness name", name)
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{name}: expected an array of numbers, received {shown(array)}")
     if array.dtype.kind not in "biuf":
         raise DataError(f"{name}: expected numbers, received {array.dtype}")
     values = np.asarray(array, np.float64)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from engine.data.preparing import Preparation, brightness, prepare_picture
 from engine.data.readers import read_image
-from engine.errors import DataError, FormatError, ShapeError
+from engine.errors import ConfigurationError, DataError, FormatError, ShapeError
 from engine.pictures import Look, look_of
 
 COLOUR = Look((3, 12, 16), False, 0.0, 1.0)
@@ -213,3 +213,15 @@ def test_files_of_every_format_pass_through(tmp_path: Path):
         (tmp_path / f"a.{suffix}").write_bytes(stream.getvalue())
         ready = prepare_picture(tmp_path / f"a.{suffix}", COLOUR.shape, COLOUR)
         assert ready.x.shape == COLOUR.shape
+
+
+def test_a_way_by_its_name_is_the_way_itself() -> None:
+    """A text equals a member of Preparation without being it, and was taken for another way."""
+    drawn = np.zeros((60, 40), np.uint8)
+    drawn[10:50, 18:24] = 255
+    ways = (Preparation.digit, "digit")
+    one, other = (prepare_picture(drawn, (1, 28, 28), how=how) for how in ways)
+    assert one.steps == other.steps
+    assert np.array_equal(one.x, other.x)
+    with pytest.raises(ConfigurationError, match="how: expected one of"):
+        prepare_picture(drawn, (1, 28, 28), how="digits")

@@ -10,6 +10,7 @@ from typing import cast
 
 import numpy as np
 
+from engine import arguments
 from engine.data.dataset import Dataset
 from engine.data.parts import listed
 from engine.data.readers import names
@@ -58,8 +59,11 @@ def read_image_folder(
     ShapeError
         If pictures differ in size and `size` is not given.
     ConfigurationError
-        If `channels` or `size` is out of range.
+        If `channels` or `size` is out of range, or `prepare` cannot be called.
     """
+    if prepare is not None:
+        where = "read_image_folder prepare"
+        prepare = arguments.function(where, prepare, "a function that reads a picture")
     channels, size = checked_settings("read_image_folder", channels, size)
     root = as_path(path, "read_image_folder path", "a folder")
     folders = class_folders(root)
@@ -238,7 +242,11 @@ def _decoded(
     prepare: Callable[[Path], Array] | None,
 ) -> Picture:
     if prepare is not None:
-        values = prepare(file)
+        values = arguments.array(f"{file}: result of prepare", prepare(file), "float32 (c, h, w)")
+        if values.ndim != 3:
+            raise ShapeError(
+                f"{file}: expected prepare to return (c, h, w), received shape {values.shape}"
+            )
         return Picture(values, len(values) == 1, False)
     return decode(read_bytes(file), str(file), channels, size)
 
