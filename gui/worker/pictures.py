@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,6 +38,14 @@ class Sample:
     picture: Picture
 
 
+@functools.cache
+def bundled(name: str) -> Dataset:
+    """Return a bundled set; it never changes, so a process needs it once."""
+    from engine.data import load_mnist_split
+
+    return load_mnist_split("train" if name == "train" else "test")
+
+
 class Library:
     """The bundled sets, the small one first, the large one read beside the work.
 
@@ -62,13 +71,11 @@ class Library:
 
     def get(self, name: str) -> Dataset:
         """Return a set; reads it if nobody has yet."""
-        from engine.data import load_mnist_split
-
         with self._lock:
             if name not in self._sets:
                 title = f"Reading the {name} set"
                 self._tell(Task(f"read {name}", title))
-                self._sets[name] = load_mnist_split("train" if name == "train" else "test")
+                self._sets[name] = bundled(name)
                 count = f"{len(self._sets[name]):,} pictures"
                 self._tell(Task(f"read {name}", title, count, 1, 1, True))
             return self._sets[name]
