@@ -71,7 +71,7 @@ class CurvesPanel(Panel):
         self.rate.setVisible(facts is not None)
         if facts is None:
             return
-        text = f"rate {format_number(facts.rate, 3)}" if facts.rate else "rate 0"
+        text = f"rate {facts.rate:.3g}" if facts.rate else "rate 0"
         if facts.idle:
             text += (
                 ": nothing is learnt" if not facts.ended else ": schedule ended, nothing is learnt"

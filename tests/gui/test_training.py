@@ -63,13 +63,17 @@ def small_sets(monkeypatch):
     monkeypatch.setattr(
         Library,
         "sizes",
-        lambda self, shape: {"test": 300, "train": 640} if shape == (1, 28, 28) else {},
+        lambda self, scheduler: (
+            {"test": 300, "train": 640} if scheduler.model.input_shape == (1, 28, 28) else {}
+        ),
     )
 
 
 # --- accuracy -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_shown_accuracy_is_that_of_the_saved_file_and_of_the_command_line(window, tmp_path):
     """One epoch in the window, one from the command line: one file, and one figure everywhere."""
     net = build("lenet5", input_shape=(1, 28, 28), classes=10, seed=0)
