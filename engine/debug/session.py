@@ -11,7 +11,7 @@ from engine.debug.breakpoints import Breakpoint, Finding
 from engine.debug.expressions import check_names
 from engine.debug.inspector import FIGURES, Stop
 from engine.debug.position import Position
-from engine.debug.stepper import Stepper
+from engine.debug.stepper import Stepper, check_position
 from engine.debug.tape import ForwardTape, Tape, TrainingTape
 from engine.errors import ConfigurationError, StateError, shown
 from engine.model import Model
@@ -215,7 +215,8 @@ class Session(Stepper):
     def run_to(self, position: Position) -> Stop:
         """Go to any position, forwards or backwards; see `Stepper.run_to`. `pause` stops it."""
         tape, previous = self._tape, self._position
-        if not isinstance(position, Position) or not tape.contains(position):
+        check_position(position)
+        if not tape.contains(position):
             return super().run_to(position)
         self._pause.clear()
         try:

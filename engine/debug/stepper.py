@@ -218,7 +218,7 @@ class Stepper(Inspector):
         StateError
             If it is no position, or lies outside the run.
         """
-        _check_position(position)
+        check_position(position)
         if not self._tape.contains(position):
             raise StateError(f"run_to: {position} lies outside the run; {self._tape.extent()}")
         previous = self._position
@@ -261,7 +261,7 @@ class Stepper(Inspector):
             raise StateError(f"run_to: expected term 0 to {terms - 1}, received {position.term}")
 
 
-def _check_position(position: object) -> None:
+def check_position(position: object) -> None:
     """Refuse what is no position: positions are plain records that anybody may make."""
     if not isinstance(position, Position):
         raise StateError(

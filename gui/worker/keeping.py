@@ -120,6 +120,7 @@ class Keeper:
         """Make a copy if there is something new; take it away if everything is saved."""
         from engine import save
         from engine.errors import EngineError
+        from engine.io.files import write_whole
 
         scheduler, path, start = self._scheduler, self.path, time.monotonic()
         self._next = start + EVERY_S
@@ -140,7 +141,7 @@ class Keeper:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 save(scheduler, path)
-                path.with_suffix(".json").write_text(json.dumps(facts, indent=2), "utf-8")
+                write_whole(path.with_suffix(".json"), json.dumps(facts, indent=2).encode())
                 self._kept = now
             except (EngineError, OSError) as error:
                 if not self._told:

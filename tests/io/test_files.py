@@ -414,6 +414,7 @@ ALLOWED = {
     "engine/commands/keeping.py": "finds a new name in a foreign folder, then saves there",
     "engine/commands/streams.py": "opens the device that swallows everything",
     "engine/io/checkpoint.py": "safetensors.numpy.save returns bytes",
+    "engine/data/preparing.py": "writes a picture into memory",
     "gui/display.py": "opens the device that swallows everything",
     "gui/saving.py": "draws into memory",
 }
