@@ -63,14 +63,15 @@ def test_run_to_a_far_batch(app):
         at = session.position
         from dataclasses import replace
 
-        goal = replace(at.at_operation(), batch=at.batch + 600, phase="load", operation=0)
+        goal = replace(at.at_operation(), batch=937, phase="load", operation=0)  # the last one
         app.worker.submit("run_to_position", goal)
 
     for _ in range(2):
-        assert stopped_after(app, begin, 2) < 2 * QUICK_S
+        # Two runs in all: a fast machine would be through the epoch after some more.
+        assert stopped_after(app, begin, 1) < 4 * QUICK_S
         reached.append(session.position.batch)
         assert session.stop.reason == "pause"
-    assert 0 < reached[0] < reached[1] < 1200
+    assert 0 < reached[0] < reached[1] < 937
     # What was done so far is one command: one step back undoes it, exactly.
     session.step_back()
     assert session.position.batch < reached[1]
