@@ -23,6 +23,10 @@ LEVEL = 0.02
 """A darker background than this counts as black."""
 EVEN = 0.03
 """A border that varies by less is of one colour."""
+FLAT = 0.008
+"""A drawing varies by less, two steps of 255 ..."""
+FLAT_SHARE = 0.7
+"""... along this share of its border."""
 EMPTY_SHARE = 0.35
 """On an even sheet at least this share of the picture is of the border's colour."""
 LARGEST = 360
@@ -44,6 +48,9 @@ PART = 0.08
 """Another shape with this share of the digit's ink, and near, belongs to it."""
 RIVAL = 0.3
 """Another shape with this share of the digit's ink that does not belong to it is one too many."""
+SOFT_DRAWING = 0.1
+"""How wide the edge of a drawing may be, as a share of the picture."""
+NOT_SHARP = "uneven background, nothing on it has the sharp edge of ink"
 TIMES = "×"
 
 
@@ -99,8 +106,10 @@ def sheet_in(values: Array, level: float) -> tuple[slice, slice] | None:
 def is_even(values: Array, border: Array, level: float) -> bool:
     """Return whether a picture is a drawing, or a scan on paper of one colour."""
     low, high = np.percentile(border, (5, 95))
+    # Without any grain it is a drawing, and much of its border may be drawn on.
+    is_flat = (np.abs(border - level) < FLAT).mean() > FLAT_SHARE
     off = np.abs(values - level)
-    if high - low >= EVEN or (off < EVEN).mean() <= EMPTY_SHARE:
+    if (high - low >= EVEN and not is_flat) or (off < EVEN).mean() <= EMPTY_SHARE:
         return False
     # A stroke may run out of the picture; lines that do so on both sides are ruled.
     return np.abs(border - level).max() < EVEN or not inks.has_lines(off / max(off.max(), EVEN))
@@ -120,11 +129,14 @@ def _even(values: Array, level: float, name: str) -> tuple[Array, list[str]]:
     if fits(values):
         return values.astype(np.float32), [*steps, "size and place fit"]
     mask = values > INK * values.max()
-    if inks.shapes(mask)[1] > 1:
+    count = inks.shapes(mask)[1]
+    if count > 1:
         chosen = chosen_shape(inks.Ink(values, mask, False), name, even=True)
         if (mask & ~chosen).any():
             values = np.where(_with_edge(chosen), values, 0.0)
             steps.append("specks left out")
+    elif not inks.is_sharp(values, values > BRIGHT * values.max(), SOFT_DRAWING):
+        raise DataError(f"{name}: no clear digit: {NOT_SHARP}")
     top, left, bottom, right = outline(values)
     digit, done = _placed(values[top:bottom, left:right])
     return digit, [*steps, *done]
@@ -177,7 +189,8 @@ def _side(values: Array, dark: bool) -> int:
 def chosen_shape(ink: inks.Ink, name: str, even: bool = False) -> Array:
     """Return where the one digit of a sheet lies, as a mask.
 
-    On an even sheet everything that stands out is ink, also at the border and with soft edges.
+    On an even sheet everything that stands out may be ink, also at the border; its edges may be
+    softer there, as those of a digit that was enlarged.
 
     Raises
     ------
@@ -199,8 +212,8 @@ def chosen_shape(ink: inks.Ink, name: str, even: bool = False) -> Array:
     if free[main] < SPECK * labels.size:
         raise DataError(f"{unclear}uneven background, what stands out reaches the border")
     chosen: Array = labels == main
-    if not even and not inks.is_sharp(ink.strength, chosen):
-        raise DataError(f"{unclear}uneven background, nothing on it has the sharp edge of ink")
+    if not inks.is_sharp(ink.strength, chosen, SOFT_DRAWING if even else inks.SOFTEST):
+        raise DataError(f"{unclear}{NOT_SHARP}")
     box = _box(chosen)
     reach = NEAR * max(box[2] - box[0], box[3] - box[1])
     for number in np.flatnonzero(sizes >= PART * sizes[main]):

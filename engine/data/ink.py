@@ -29,6 +29,8 @@ WHOLE_LINE = 0.8
 """A line that shows on this share of the sheet's width is ruled."""
 SOFTEST = 0.05
 """The edge of ink is narrower than this share of the longer side; shading is softer."""
+STEEP_ENOUGH = 0.08
+"""Of few pixels no edge is steeper, smoothed as it is: full ink within a dozen of them will do."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ def find_ink(values: Array, dark: bool) -> Ink:
     return Ink(full, mask, dark)
 
 
-def is_sharp(strength: Array, mask: Array) -> bool:
+def is_sharp(strength: Array, mask: Array, softest: float = SOFTEST) -> bool:
     """Return whether a shape has edges as ink has them: shading and folds fade slowly.
 
     Parameters
@@ -169,6 +171,8 @@ def is_sharp(strength: Array, mask: Array) -> bool:
     strength : float array, shape (h, w)
     mask : bool array, shape (h, w)
         The shape.
+    softest : float
+        How wide an edge may be, as a share of the longer side.
     """
     if min(strength.shape) < 3:
         return True
@@ -176,7 +180,7 @@ def is_sharp(strength: Array, mask: Array) -> bool:
     rows = (wide[:-2] + wide[1:-1] + wide[2:]) / 3  # so that grain is no edge
     down, across = np.gradient((rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / 3)
     edge = grown(mask) & ~shrunk(mask)
-    needed = min(1 / (SOFTEST * max(strength.shape)), 0.15)
+    needed = min(1 / (softest * max(strength.shape)), STEEP_ENOUGH)
     steepness = np.sqrt(down * down + across * across)
     return bool(np.median(steepness[edge]) >= needed)
 

@@ -159,6 +159,13 @@ def test_a_bold_digit_that_fills_its_picture_is_not_turned_inside_out(net: Any, 
         assert judged(net, digit)[0] == labels[number]
 
 
+def stain(width: float) -> Any:
+    """Return a sheet with a stain that fades into it: no edge of ink."""
+    y, x = np.indices((300, 300))
+    far = (x - 140.0) ** 2 + (y - 160.0) ** 2
+    return 0.85 - 0.4 * np.exp(-far / (2 * width**2))
+
+
 NO_DIGIT = {
     "noise": lambda rng: rng.random((200, 200)),
     "small noise": lambda rng: rng.random((28, 28)),
@@ -168,6 +175,8 @@ NO_DIGIT = {
     "stripes": lambda rng: np.indices((200, 200))[0] // 10 % 2 * 1.0,
     "squares": lambda rng: np.indices((200, 200)).sum(0) // 20 % 2 * 1.0,
     "one line": lambda rng: np.where(np.indices((200, 200))[0] // 3 == 30, 0.4, 0.9),
+    "a soft stain": lambda rng: stain(30) + 0.01 * rng.normal(0, 1, (300, 300)),
+    "a soft stain without grain": lambda rng: stain(25),
     "folds": lambda rng: 0.8 + 0.1 * np.sin(np.indices((300, 300)).sum(0) / 25),
 }
 
@@ -237,6 +246,27 @@ def test_dark_ink_is_known_from_bright():
     assert darkness(np.clip(paper, 0, 1)) > 0.9
     assert darkness(1 - np.clip(paper, 0, 1)) < -0.9
     assert darkness(np.full((30, 30), 0.5)) == 0
+
+
+@pytest.mark.parametrize("side", [28, 84, 280])
+def test_an_enlarged_digit_is_sharp_enough(side: int, net: Any, numbers: list[int], labels: Any):
+    good = 0
+    for number in numbers:
+        small = Image.fromarray(
+            np.rint(load_mnist_split("test").x[number, 0] * 255).astype(np.uint8)
+        )
+        large = np.asarray(small.resize((side, side), Image.Resampling.BICUBIC)) / 255
+        picture = np.pad(large, ((0, 20), (9, 0)))
+        good += judged(net, prepare_digit(picture)[0])[0] == labels[number]
+    assert good >= 0.95 * len(numbers)
+
+
+def test_a_drawing_may_run_out_of_its_sheet(net: Any):
+    picture = Image.new("L", (280, 280), 0)
+    ImageDraw.Draw(picture).line([(20, 8), (279, 8), (90, 279)], fill=255, width=24)
+    digit, steps = prepare_digit(np.asarray(picture) / 255)
+    assert steps[0].startswith("cut out")
+    assert judged(net, digit)[0] == 7
 
 
 def test_a_thin_pen_is_read(net: Any):
