@@ -135,8 +135,11 @@ def _even(values: Array, level: float, name: str) -> tuple[Array, list[str]]:
         if (mask & ~chosen).any():
             values = np.where(_with_edge(chosen), values, 0.0)
             steps.append("specks left out")
-    elif not inks.is_sharp(values, values > BRIGHT * values.max(), SOFT_DRAWING):
-        raise DataError(f"{name}: no clear digit: {NOT_SHARP}")
+    else:
+        bright = values > BRIGHT * values.max()
+        # What is thinner than three pixels has no room to fade.
+        if inks.shrunk(bright).any() and not inks.is_sharp(values, bright, SOFT_DRAWING):
+            raise DataError(f"{name}: no clear digit: {NOT_SHARP}")
     top, left, bottom, right = outline(values)
     digit, done = _placed(values[top:bottom, left:right])
     return digit, [*steps, *done]
